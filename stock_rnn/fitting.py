@@ -36,37 +36,34 @@ def fit(run: Run, config: Config, dataset: StockDataSet) -> None:
     Raises:
         UserError: the checkpoint is damaged, or the loss diverges.
     """
-    # Seeds first: everything below draws from them, in this order.
-    keras.utils.set_random_seed(config.seed)
-    tf.config.experimental.enable_op_determinism()
-    model, trainer = _compiled(config, dataset)
+    model, trainer = compiled(config, dataset)
     checkpoint = Checkpoint(run.checkpoint)
     if run.checkpoint.exists():
         checkpoint.restore(trainer)
         _log.info("going on after epoch %d", checkpoint.epoch)
     _keep_rows(run.history, checkpoint.epoch)
     write_hparams(run.logs, config)
-    trainer.fit(
-        training_epochs(
-            dataset,
-            batch_size=config.batch_size,
-            shuffle=config.shuffle,
-            seed=config.seed,
-            first_epoch=checkpoint.epoch,
-        ),
-        steps_per_epoch=1,
-        initial_epoch=checkpoint.epoch,
-        epochs=config.max_epoch,
-        validation_data=held_out(dataset),
-        validation_steps=1,
-        shuffle=False,
-        verbose=0,
-        callbacks=_callbacks(run, config, dataset, checkpoint),
+    fit_epochs(
+        trainer,
+        config,
+        dataset,
+        _callbacks(run, config, dataset, checkpoint),
+        first_epoch=checkpoint.epoch,
     )
     _save(run, model, checkpoint)
 
 
-def _compiled(config: Config, dataset: StockDataSet) -> tuple[keras.Model, EpochModel]:
+def compiled(config: Config, dataset: StockDataSet) -> tuple[keras.Model, EpochModel]:
+    """The network of a configuration, and the model that trains it.
+
+    Everything that is random about a training is seeded here, for the process.
+
+    Returns:
+        The model to save, and one that shares its layers, compiled, its optimizer built.
+    """
+    # Seeds first: everything below draws from them, in this order.
+    keras.utils.set_random_seed(config.seed)
+    tf.config.experimental.enable_op_determinism()
     model = build_model(
         input_size=config.input_size,
         num_steps=config.num_steps,
@@ -84,12 +81,40 @@ def _compiled(config: Config, dataset: StockDataSet) -> tuple[keras.Model, Epoch
     return model, trainer
 
 
+def fit_epochs(
+    trainer: EpochModel,
+    config: Config,
+    dataset: StockDataSet,
+    callbacks: list[keras.callbacks.Callback],
+    *,
+    first_epoch: int = 0,
+) -> None:
+    """Keras's `fit` over the configuration's epochs, from `first_epoch` on."""
+    trainer.fit(
+        training_epochs(
+            dataset,
+            batch_size=config.batch_size,
+            shuffle=config.shuffle,
+            seed=config.seed,
+            first_epoch=first_epoch,
+        ),
+        steps_per_epoch=1,
+        initial_epoch=first_epoch,
+        epochs=config.max_epoch,
+        validation_data=held_out(dataset),
+        validation_steps=1,
+        shuffle=False,
+        verbose=0,
+        callbacks=callbacks,
+    )
+
+
 def _callbacks(
     run: Run, config: Config, dataset: StockDataSet, checkpoint: Checkpoint
 ) -> list[keras.callbacks.Callback]:
     # Those that add to `logs` first, those that write them after, then the checkpoint.
     return [
-        LearningRateDecay(config.init_learning_rate, config.learning_rate_decay, config.init_epoch),
+        learning_rate_decay(config),
         StopOnDivergence(config.init_learning_rate),
         *_curvature(run, config, dataset),
         keras.callbacks.CSVLogger(str(run.history), append=True),
@@ -98,6 +123,13 @@ def _callbacks(
         checkpoint,
         StopOnInterrupt(),
     ]
+
+
+def learning_rate_decay(config: Config) -> LearningRateDecay:
+    """The schedule of a configuration."""
+    return LearningRateDecay(
+        config.init_learning_rate, config.learning_rate_decay, config.init_epoch
+    )
 
 
 def _curvature(run: Run, config: Config, dataset: StockDataSet) -> list[HessianCallback]:

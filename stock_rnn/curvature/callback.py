@@ -123,6 +123,17 @@ class HessianCallback(keras.callbacks.Callback):
         self._started = False
         self._training_seconds = self._measuring_seconds = self._epoch_began = 0.0
 
+    @property
+    def operator(self) -> HessianOperator:
+        """The Hessian that is measured, for measurements of one's own between epochs.
+
+        Raises:
+            RuntimeError: before `fit` has begun.
+        """
+        if self._operator is None:
+            raise RuntimeError("The callback has its operator once fit has begun.")
+        return self._operator
+
     # Keras's events
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:

@@ -1,0 +1,181 @@
+"""The record of a finished task, and the table of all of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from stock_rnn.config import Config
+from stock_rnn.errors import UserError
+from stock_rnn.runs import write_json
+from stock_rnn.study.plan import Task
+
+#: How small a gradient counts, as a share of the norm at the drawn weights.
+SMALL_GRADIENT = 1e-2
+
+#: The report's pictures show so many days; intersections are counted in them.
+SHOWN_DAYS = 100
+
+_PACKAGES = ("tensorflow", "keras", "numpy")
+
+
+def versions() -> dict[str, str]:
+    """The versions that a record's bits depend on."""
+    return {name: importlib.metadata.version(name) for name in _PACKAGES}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Record:
+    """All that is kept of a finished task.
+
+    Attributes:
+        key: its hash.
+        task: what was run.
+        data: what the prices were (`runs.describe_data`).
+        versions: of the packages its bits depend on.
+        seconds: it took.
+        steps_per_epoch: optimizer steps.
+        diverged: the epoch in which the loss diverged, or None.
+        epochs: column -> values, a row before the first epoch and after each (m,).
+        persistence: set -> MSE of predicting 0, which is persistence.
+        predictions: dates, actual, predicted, predicted_dropout of the test set, flat;
+            empty for runs that start beside a saddle or diverged.
+        saddle: closed-form λ_min and radius of the start; empty unless it is one.
+    """
+
+    key: str
+    task: Task
+    data: dict[str, Any]
+    versions: dict[str, str]
+    seconds: float
+    steps_per_epoch: int
+    diverged: int | None
+    epochs: dict[str, NDArray[np.float64]]
+    persistence: dict[str, float]
+    predictions: dict[str, list[Any]]
+    saddle: dict[str, float]
+
+    @property
+    def config(self) -> Config:
+        """The settings of the training."""
+        return self.task.config
+
+    @property
+    def protocol(self) -> str:
+        """The protocol that its split belongs to."""
+        return "appendix" if self.config.split == "chronological" else "text"
+
+    def last(self, column: str) -> float:
+        """The value after the last epoch; inf for the losses of a run that diverged."""
+        if self.diverged is not None and "loss" in column:
+            return math.inf
+        values = self.epochs.get(column)
+        return math.nan if values is None else float(values[-1])
+
+    def at_saddle(self) -> NDArray[np.bool_]:
+        """(m,): small gradient and certified negative eigenvalue; False if not measured."""
+        if "gradient_norm" not in self.epochs:
+            return np.zeros(len(self.epochs["epoch"]), dtype=bool)
+        norm = self.epochs["gradient_norm"]
+        small = norm <= SMALL_GRADIENT * norm[0]
+        return np.asarray(small & (self.epochs["certified_negative"] == 1.0))
+
+    def intersections(self, *, dropout: bool) -> float:
+        """How often predicted and actual cross in the newest days the report shows."""
+        if not self.predictions:
+            return math.nan
+        newest = slice(-SHOWN_DAYS, None)
+        predicted = self.predictions["predicted_dropout" if dropout else "predicted"][newest]
+        above = np.sign(np.subtract(predicted, self.predictions["actual"][newest]))
+        return float(np.count_nonzero(above[1:] * above[:-1] < 0))
+
+    def command(self) -> str:
+        """What trains it again, on one thread as the study does."""
+        if self.task.start != "drawn":
+            return "python reproduce.py"
+        return f"TF_NUM_INTRAOP_THREADS=1 {self.config.command()}"
+
+    def row(self) -> dict[str, Any]:
+        """The record as one row of runs.csv."""
+        config = self.config
+        return {
+            "run": self.key,
+            "protocol": self.protocol,
+            "start": self.task.start,
+            "optimizer": config.optimizer,
+            "num_layers": config.num_layers,
+            "lstm_size": config.lstm_size,
+            "init_learning_rate": config.init_learning_rate,
+            "max_epoch": config.max_epoch,
+            "seed": config.seed,
+            "diverged": "" if self.diverged is None else self.diverged,
+            **{f"persistence_{name}": self.persistence[name] for name in ("train", "test")},
+            **{name: self.last(name) for name in _LAST},
+            "at_saddle": int(self.at_saddle()[-1]),
+            "intersections": self.intersections(dropout=False),
+            "intersections_dropout": self.intersections(dropout=True),
+            "command": self.command(),
+        }
+
+
+_LAST = (
+    "train_loss",
+    "test_loss",
+    "train_loss_dropout",
+    "test_loss_dropout",
+    "gradient_norm",
+    "lambda_min",
+    "residual_min",
+    "rounding",
+    "certified_negative",
+    "lambda_max",
+    "residual_max",
+    "preconditioned_max",
+    "stability_line",
+    "negative_index",
+    "negative_index_error",
+    "gradient_negative_share",
+    "update_negative_share",
+)
+
+
+def table(records: list[Record]) -> pd.DataFrame:
+    """A row a run, in an order that does not depend on which was finished first."""
+    rows = pd.DataFrame([record.row() for record in records])
+    order = ["protocol", "start", "num_layers", "lstm_size", "optimizer", "init_learning_rate"]
+    return rows.sort_values([*order, "seed", "run"], ignore_index=True)
+
+
+def save(path: Path, record: Record) -> None:
+    """Write a record as strict JSON, whole or not at all."""
+    content = {
+        field.name: getattr(record, field.name) for field in dataclasses.fields(record)
+    } | {"task": record.task.to_dict(), "epochs": {}}
+    for name, values in record.epochs.items():
+        content["epochs"][name] = [v if math.isfinite(v) else None for v in values.tolist()]
+    write_json(path, content)
+
+
+def load(path: Path) -> Record:
+    """Read a record.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        epochs = {
+            name: np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+            for name, values in content["epochs"].items()
+        }
+        return Record(**{**content, "task": Task.from_dict(content["task"]), "epochs": epochs})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, UserError) as error:
+        raise UserError(f"{path} is damaged ({error}); delete it and run the study again") from error

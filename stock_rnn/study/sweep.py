@@ -1,0 +1,174 @@
+"""Running many tasks in parallel, keeping every finished one, going on where it stopped."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import logging
+import multiprocessing
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import filelock
+import tqdm
+
+from stock_rnn.errors import UserError
+from stock_rnn.prices import Prices
+from stock_rnn.study import records
+from stock_rnn.study.plan import Task
+from stock_rnn.study.records import Record
+from stock_rnn.study.running import run_task
+
+_log = logging.getLogger("stock_rnn.study")
+
+# What TensorFlow keeps of graphs that are gone adds up; a new process has none of it.
+_TASKS_A_PROCESS = 25
+
+
+@contextlib.contextmanager
+def local_processes(jobs: int) -> Iterator[concurrent.futures.Executor]:
+    """An executor of processes on this machine, each of which computes on one thread."""
+    # They take effect when a child loads NumPy and TensorFlow, so they are set here.
+    one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    before = {name: os.environ.get(name) for name in one_thread}
+    os.environ.update(one_thread)
+    executor = concurrent.futures.ProcessPoolExecutor(
+        jobs, multiprocessing.get_context("spawn"), max_tasks_per_child=_TASKS_A_PROCESS
+    )
+    try:
+        yield executor
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+@contextlib.contextmanager
+def dask_cluster(address: str) -> Iterator[concurrent.futures.Executor]:
+    """An executor that hands tasks to a Dask scheduler; those of lost workers run again.
+
+    Raises:
+        UserError: Dask is not installed, the scheduler does not answer, or a worker
+            has other versions than this process, so that its bits could differ.
+    """
+    try:
+        import distributed
+    except ImportError:
+        raise UserError("--scheduler needs Dask: pip install -e '.[cluster]'") from None
+    try:
+        client = distributed.Client(address, timeout=10, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise UserError(f"no Dask scheduler answers at {address}: {error}") from error
+    with client:
+        here = records.versions()
+        for worker, there in client.run(records.versions).items():
+            if there != here:
+                raise UserError(f"worker {worker} has {there}, this process {here}: install alike")
+        # Not `with`: leaving an executor waits for all that it was given.
+        executor = client.get_executor()
+        try:
+            yield executor
+        finally:
+            executor.shutdown(wait=False)
+
+
+def sweep(
+    tasks: Sequence[Task], prices: Prices, folder: Path, executor: concurrent.futures.Executor
+) -> list[Record]:
+    """The records of all tasks: those kept in the folder, and those missing, run now.
+
+    A record is written when its task is finished, under its key: `folder/KEY.json`.
+
+    Args:
+        tasks: in the order in which they are begun.
+        prices: which all of them train on.
+        folder: made if it is not there.
+        executor: where the missing ones run.
+
+    Returns:
+        In the order of the tasks.
+
+    Raises:
+        UserError: another study writes here, a kept record is damaged, or a worker
+            process was killed.
+    """
+    with _alone_in(folder):
+        paths = {task: folder / f"{task.key(prices.sha256, records.versions())}.json"
+                 for task in tasks}
+        missing = [task for task, path in paths.items() if not path.exists()]
+        _log.info(
+            "%d runs: %d kept in %s, %d to make",
+            len(paths), len(paths) - len(missing), folder, len(missing),
+        )
+        _run_missing(missing, paths, prices, executor)
+        return [records.load(path) for path in paths.values()]
+
+
+def _run_missing(
+    missing: Sequence[Task],
+    paths: dict[Task, Path],
+    prices: Prices,
+    executor: concurrent.futures.Executor,
+) -> None:
+    futures = {executor.submit(run_task, task, prices): task for task in missing}
+    try:
+        with _Progress(missing) as progress:
+            for future in concurrent.futures.as_completed(futures):
+                task = futures[future]
+                records.save(paths[task], future.result())
+                progress.finished(task)
+    except BrokenProcessPool as error:
+        raise UserError(
+            "a worker process was killed, perhaps for want of memory; the same command "
+            "goes on with what is missing, --jobs 1 needs least"
+        ) from error
+    finally:
+        for future in futures:
+            future.cancel()
+
+
+class _Progress:
+    """A bar in estimated seconds of work, so that the time left is told right."""
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        self._total, self._done = len(tasks), 0
+        self._bar = tqdm.tqdm(
+            total=round(sum(task.cost() for task in tasks)),
+            disable=not tasks,
+            file=sys.stderr,
+            # On a terminal often, in a log file now and then.
+            mininterval=0.5 if sys.stderr.isatty() else 30.0,
+            bar_format="{desc} {percentage:3.0f}%|{bar:30}| {elapsed} gone, {remaining} left",
+        )
+
+    def __enter__(self) -> _Progress:
+        self._describe()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def finished(self, task: Task) -> None:
+        self._done += 1
+        self._describe()
+        self._bar.update(min(task.cost(), self._bar.total - self._bar.n))
+
+    def _describe(self) -> None:
+        self._bar.set_description_str(f"run {self._done} of {self._total}", refresh=False)
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder / ".lock")
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise UserError(f"another study is writing to {folder}: wait for it") from None
+    except OSError as error:
+        raise UserError(f"cannot write to {folder}: {error.strerror}") from error
+    with lock:
+        yield

@@ -124,7 +124,7 @@ class Observer(keras.callbacks.Callback):
         """Keep the first row, and where a step begins whose direction will be asked for."""
         if not self.rows:
             self._add_row(0)
-        if self._is_deep(epoch + 1):
+        if epoch + 1 in self._task.deep:
             self._before = self._weights()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -145,13 +145,9 @@ class Observer(keras.callbacks.Callback):
                 "displacement": self._saddle.displacement(weights)
             }
         row |= self._ends(epoch)
-        if self._is_deep(epoch):
+        if epoch in self._task.deep:
             row |= self._deep(epoch)
         self.rows.append(row)
-
-    def _is_deep(self, epoch: int) -> bool:
-        every = self._task.deep_every
-        return bool(every) and epoch % every == 0
 
     def _ends(self, epoch: int) -> dict[str, float]:
         if self._curvature is None or not self._curvature.measurements:
@@ -173,7 +169,7 @@ class Observer(keras.callbacks.Callback):
         }
 
     def _deep(self, epoch: int) -> dict[str, float]:
-        assert self._curvature is not None, "a task with deep_every measures curvature"
+        assert self._curvature is not None, "a task with deep measurements has a Hessian"
         op = self._curvature.operator
         seed = int(np.random.SeedSequence([self._task.config.seed, epoch]).generate_state(1)[0])
         density = spectral_density(op, probes=self._task.probes, steps=_DENSITY_STEPS, seed=seed)

@@ -46,14 +46,14 @@ class Task:
         config: the settings of the training.
         start: "drawn", the initial weights of the seed; "saddle", beside a strict
             saddle that is constructed in `stock_rnn.study.saddle_start`.
-        deep_every: epochs between the costly measurements (negative index, shares in
-            the negative subspace, preconditioned spectrum); 0 makes none.
+        deep: epochs after which the costly measurements are made (negative index, shares in
+            the negative subspace, preconditioned spectrum); 0 is before the first.
         probes: random probes of the negative index.
     """
 
     config: Config
     start: str = "drawn"
-    deep_every: int = 0
+    deep: tuple[int, ...] = ()
     probes: int = 4
 
     def key(self, prices_sha256: str, versions: dict[str, str]) -> str:
@@ -81,7 +81,7 @@ class Task:
         if self.start == "saddle":
             return 13.0
         products = 15 * c.max_epoch / c.hessian_every if c.hessian_every else 0.0
-        deep = (25 * self.probes + 60) * c.max_epoch / self.deep_every if self.deep_every else 0.0
+        deep = (25 * self.probes + 60) * len(self.deep)
         return 1.0 + 1.5 * c.num_layers + epoch * (c.max_epoch + 0.5 * products + 0.5 * deep) / 2
 
     def to_dict(self) -> dict[str, Any]:
@@ -95,7 +95,8 @@ class Task:
         Raises:
             UserError, TypeError, KeyError: the values are not a task's.
         """
-        return cls(**{**values, "config": Config.from_dict(values["config"])})
+        config = Config.from_dict(values["config"])
+        return cls(**{**values, "config": config, "deep": tuple(values["deep"])})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -161,17 +162,24 @@ def _grid(
 def measured(settings: dict[str, Any], quick: bool = False) -> Task:
     """The task of a configuration, with the curvature that its size can afford.
 
-    Every epoch for 32 units, every fifth for more, every tenth for five layers, none
-    above 128 units. One rule for all parts of the study, so that they share runs.
+    The ends every epoch for 32 units, every fifth for more, every tenth for five layers,
+    none above 128 units. One rule for all parts of the study, so that they share runs.
     """
     config = Config(**settings)
     layers, size = config.num_layers, config.lstm_size
     if size > 128 or (quick and layers > 1):
         return Task(config=dataclasses.replace(config, hessian_every=0))
-    every, deep, probes = (1, 10, 4) if size == 32 else (5, 25, 4) if layers == 1 else (10, 50, 2)
-    return Task(
-        config=dataclasses.replace(config, hessian_every=every), deep_every=deep, probes=probes
-    )
+    if size == 32 and layers == 1:
+        return Task(config=dataclasses.replace(config, hessian_every=1), deep=(0, *_tens(config)))
+    if layers == 1:
+        config, last = dataclasses.replace(config, hessian_every=5), config.max_epoch
+        return Task(config=config, deep=(0, last // 2, last))
+    config = dataclasses.replace(config, hessian_every=10)
+    return Task(config=config, deep=(config.max_epoch,), probes=2)
+
+
+def _tens(config: Config) -> tuple[int, ...]:
+    return tuple(range(10, config.max_epoch + 1, 10))
 
 
 def _rates(base: dict[str, Any]) -> list[Task]:
@@ -195,7 +203,7 @@ def _beside_saddle(base: dict[str, Any], optimizers: Iterable[str]) -> list[Task
                 hessian_every=100,
             ),
             start="saddle",
-            deep_every=ESCAPE_STEPS,
+            deep=(0,),
             probes=1,
         )
         for optimizer in optimizers

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from stock_rnn.study.records import Record
+from stock_rnn.study.records import ESCAPED, Record
 
 #: The report's tables, its own spelling of the captions left out: network, optimizer,
 #: training and testing loss.
@@ -92,10 +92,11 @@ class Study:
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """One value a seed, and the runs that they come from."""
+    """One value a seed, the runs that they come from, and for a loss that of persistence."""
 
     values: dict[int, float]
     runs: tuple[str, ...]
+    persistence: float = math.nan
 
 
 Measure = Callable[[Study, Variant], Sample]
@@ -172,14 +173,23 @@ def _compared(
 
 
 def _each(
-    optimizer: str, network: tuple[int, int], compute: Callable[[Record, Variant], float]
+    optimizer: str,
+    network: tuple[int, int],
+    compute: Callable[[Record, Variant], float],
+    *,
+    loss_of: str | None = None,
 ) -> Measure:
-    """A number from each run of a kind."""
+    """A number from each run of a kind; `loss_of` names the set if it is a loss."""
 
     def measure(study: Study, variant: Variant) -> Sample:
         runs = study.runs(variant.protocol, network, _optimizer(optimizer, variant))
         values = {seed: compute(record, variant) for seed, record in runs.items()}
-        return Sample(values, tuple(record.key for record in runs.values()))
+        persistence = [record.persistence[loss_of] for record in runs.values() if loss_of]
+        return Sample(
+            values,
+            tuple(record.key for record in runs.values()),
+            float(np.mean(persistence)) if persistence else math.nan,
+        )
 
     return measure
 
@@ -196,7 +206,7 @@ def _ends_lower_and_not_at_a_saddle(ours: Record, theirs: Record, variant: Varia
 def escape_step(record: Record) -> float:
     """The step at which a run beside a saddle had moved e-fold; inf if it never did."""
     distance = np.abs(record.epochs["displacement"])
-    gone = np.flatnonzero(distance >= np.e * distance[0])
+    gone = np.flatnonzero(distance >= ESCAPED * distance[0])
     return float(record.epochs["step"][gone[0]]) if len(gone) else math.inf
 
 
@@ -232,7 +242,7 @@ def _level(table: str, says: str) -> Claim:
         scale="log",
         region=_about(test),
         report=test,
-        measure=_each(optimizer, network, lambda r, v: _loss(r, "test", v)),
+        measure=_each(optimizer, network, lambda r, v: _loss(r, "test", v), loss_of="test"),
     )
 
 
@@ -351,9 +361,7 @@ CLAIMS: tuple[Claim, ...] = (
         "a saddle",
         scale="share",
         region=(0.5, 1.0),
-        measure=_compared(
-            ("rmsprop", _SMALL), ("sgd", _SMALL), _ends_lower_and_not_at_a_saddle
-        ),
+        measure=_compared(("rmsprop", _SMALL), ("sgd", _SMALL), _ends_lower_and_not_at_a_saddle),
     ),
     Claim(
         id="rmsprop-escapes-first",

@@ -21,6 +21,10 @@ from stock_rnn.study.plan import Task
 #: How small a gradient counts, as a share of the norm at the drawn weights.
 SMALL_GRADIENT = 1e-2
 
+#: A start beside a saddle has left it once its distance has grown so much: e-fold, for which
+#: gradient descent of rate ε takes 1/(ε|λ_min|) steps, as long as that is many.
+ESCAPED = math.e
+
 #: The report's pictures show so many days; intersections are counted in them.
 SHOWN_DAYS = 100
 
@@ -156,9 +160,10 @@ def table(records: list[Record]) -> pd.DataFrame:
 
 def save(path: Path, record: Record) -> None:
     """Write a record as strict JSON, whole or not at all."""
-    content = {
-        field.name: getattr(record, field.name) for field in dataclasses.fields(record)
-    } | {"task": record.task.to_dict(), "epochs": {}}
+    content = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)} | {
+        "task": record.task.to_dict(),
+        "epochs": {},
+    }
     for name, values in record.epochs.items():
         content["epochs"][name] = [v if math.isfinite(v) else None for v in values.tolist()]
     write_json(path, content)
@@ -178,4 +183,6 @@ def load(path: Path) -> Record:
         }
         return Record(**{**content, "task": Task.from_dict(content["task"]), "epochs": epochs})
     except (OSError, ValueError, KeyError, TypeError, AttributeError, UserError) as error:
-        raise UserError(f"{path} is damaged ({error}); delete it and run the study again") from error
+        raise UserError(
+            f"{path} is damaged ({error}); delete it and run the study again"
+        ) from error

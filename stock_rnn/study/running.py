@@ -14,7 +14,7 @@ from stock_rnn import runs
 from stock_rnn.errors import UserError
 from stock_rnn.prices import Prices
 from stock_rnn.study.plan import Task
-from stock_rnn.study.records import Record, versions
+from stock_rnn.study.records import ESCAPED, Record, versions
 from stock_rnn.terminal import quiet_import
 from stock_rnn.training import dataset_of
 
@@ -107,12 +107,8 @@ def _run(task: Task, prices: Prices) -> Record:
 
 
 def escaped(rows: list[dict[str, float]]) -> bool:
-    """Whether the distance along the negative direction has grown e-fold.
-
-    Beside a saddle gradient descent of rate ε multiplies it by 1 + ε|λ_min| a step: it
-    takes 1/(ε|λ_min|) steps, as long as that is many.
-    """
-    return abs(rows[-1]["displacement"]) >= np.e * abs(rows[0]["displacement"])
+    """Whether the distance along the negative direction has grown as far as counts."""
+    return abs(rows[-1]["displacement"]) >= ESCAPED * abs(rows[0]["displacement"])
 
 
 def _place(model: Any, dataset: Any) -> Any:

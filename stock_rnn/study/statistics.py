@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ import scipy.stats
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Statistic = Callable[..., Any]
 
 CONFIDENCE = 0.95
 
@@ -60,8 +61,10 @@ def least_seeds(confidence: float) -> int:
     return math.ceil(1.0 + math.log2(1.0 / (1.0 - confidence)))
 
 
-def summarize(values: Array, *, claims: int = 1, seed: int = 0) -> Summary:
-    """The interquartile mean of one value a seed, with expanded percentile intervals.
+def summarize(
+    values: Array, *, statistic: Statistic = iqm, claims: int = 1, seed: int = 0
+) -> Summary:
+    """A location of one value a seed, with expanded percentile intervals.
 
     The percentile interval of the bootstrap is too short for few values: its width is
     that of the normal distribution with the variance Σ(x-x̄)²/n. The expanded one takes
@@ -70,6 +73,7 @@ def summarize(values: Array, *, claims: int = 1, seed: int = 0) -> Summary:
 
     Args:
         values: (n,), one a seed.
+        statistic: (values, axis=...) -> location; `iqm` or `np.mean`.
         claims: the size of the family that `simultaneous` holds for.
         seed: of the resampling.
 
@@ -83,8 +87,9 @@ def summarize(values: Array, *, claims: int = 1, seed: int = 0) -> Summary:
         return Summary(math.nan, (math.nan, math.nan), (math.nan, math.nan), 0)
     if not np.isfinite(values).all():
         return Summary(float(np.median(values)), (math.nan,) * 2, (math.nan,) * 2, n)
-    intervals = _intervals((values,), iqm, n, [CONFIDENCE, family_level(claims)], seed)
-    return Summary(float(iqm(values)), *intervals, n)
+    levels = [CONFIDENCE, family_level(claims)]
+    interval, simultaneous = _intervals((values,), statistic, n, levels, seed)
+    return Summary(float(statistic(values)), interval, simultaneous, n)
 
 
 def summarize_share(holds: NDArray[np.bool_], *, claims: int = 1) -> Summary:
@@ -100,11 +105,14 @@ def summarize_share(holds: NDArray[np.bool_], *, claims: int = 1) -> Summary:
     if n == 0:
         return Summary(math.nan, (math.nan, math.nan), (math.nan, math.nan), 0)
     test = scipy.stats.binomtest(int(np.count_nonzero(holds)), n)
-    intervals = [
-        tuple(float(v) for v in test.proportion_ci(level, method="exact"))
-        for level in (CONFIDENCE, family_level(claims))
-    ]
-    return Summary(float(np.mean(holds)), *intervals, n)  # type: ignore[arg-type]
+    interval, simultaneous = (
+        (float(limits.low), float(limits.high))
+        for limits in (
+            test.proportion_ci(level, method="exact")
+            for level in (CONFIDENCE, family_level(claims))
+        )
+    )
+    return Summary(float(np.mean(holds)), interval, simultaneous, n)
 
 
 def probability_of_improvement(

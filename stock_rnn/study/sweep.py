@@ -92,19 +92,16 @@ def sweep(
         In the order of the tasks.
 
     Raises:
-        UserError: another study writes here, a kept record is damaged, or a worker
-            process was killed.
+        UserError: a kept record is damaged, or a worker process was killed.
     """
-    with _alone_in(folder):
-        paths = {task: folder / f"{task.key(prices.sha256, records.versions())}.json"
-                 for task in tasks}
-        missing = [task for task, path in paths.items() if not path.exists()]
-        _log.info(
-            "%d runs: %d kept in %s, %d to make",
-            len(paths), len(paths) - len(missing), folder, len(missing),
-        )
-        _run_missing(missing, paths, prices, executor)
-        return [records.load(path) for path in paths.values()]
+    folder.mkdir(parents=True, exist_ok=True)
+    here = records.versions()
+    paths = {task: folder / f"{task.key(prices.sha256, here)}.json" for task in tasks}
+    missing = [task for task, path in paths.items() if not path.exists()]
+    kept = len(paths) - len(missing)
+    _log.info("%d runs: %d kept in %s, %d to make", len(paths), kept, folder, len(missing))
+    _run_missing(missing, paths, prices, executor)
+    return [records.load(path) for path in paths.values()]
 
 
 def _run_missing(
@@ -136,7 +133,7 @@ class _Progress:
     def __init__(self, tasks: Sequence[Task]) -> None:
         self._total, self._done = len(tasks), 0
         self._bar = tqdm.tqdm(
-            total=round(sum(task.cost() for task in tasks)),
+            total=sum(task.cost() for task in tasks),
             disable=not tasks,
             file=sys.stderr,
             # On a terminal often, in a log file now and then.
@@ -154,14 +151,19 @@ class _Progress:
     def finished(self, task: Task) -> None:
         self._done += 1
         self._describe()
-        self._bar.update(min(task.cost(), self._bar.total - self._bar.n))
+        self._bar.update(task.cost())
 
     def _describe(self) -> None:
         self._bar.set_description_str(f"run {self._done} of {self._total}", refresh=False)
 
 
 @contextlib.contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other studies out of a folder, which is made if it is not there.
+
+    Raises:
+        UserError: another one is in it, or it cannot be written to.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(folder / ".lock")

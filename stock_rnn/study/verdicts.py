@@ -87,6 +87,8 @@ def judge(study: Study, claim: Claim, variant: Variant = PRIMARY, *, family: int
     summary = _summary(claim, np.array(list(values.values())), family)
     verdict = decide(summary.simultaneous, claim.region)
     sentence = _sentence(claim, verdict, summary, values, family)
+    if not math.isnan(sample.persistence):
+        sentence += f" Persistence has {show(sample.persistence)}."
     return Verdict(claim, variant, verdict, summary, sample.values, sample.runs, sentence)
 
 

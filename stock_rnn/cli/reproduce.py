@@ -1,0 +1,141 @@
+"""`python reproduce.py`: the report's experiments over seeds, and a verdict on every claim."""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import contextlib
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from stock_rnn.cli._command import Parser, add_settings, given_settings, run_command
+from stock_rnn.config import Config
+from stock_rnn.errors import UserError
+from stock_rnn.terminal import quiet_import
+
+#: The settings that say which prices.
+_DATA = ("symbol", "source", "csv", "period", "start", "end")
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="reproduce.py",
+        description="Run the report's experiments over seeds and judge its claims. What is "
+        "finished is kept: the same command goes on where it stopped.",
+    )
+    add_settings(parser, _DATA)
+    parser.add_argument("--seeds", type=int, default=10, help="runs of each kind")
+    parser.add_argument(
+        "--protocols",
+        default="appendix,text",
+        help="appendix: the code's chronological split; text: section 5.1's random 10 %% to train",
+    )
+    parser.add_argument(
+        "--sweeps",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="sizes, learning rates and starts beside a saddle too, not only the tables' grid",
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="2 seeds of a small grid: shows that all works, too little to decide anything",
+    )
+    parser.add_argument("--results", type=Path, default=Path("results"), help="where all goes")
+    parser.add_argument(
+        "--from-results",
+        metavar="DIR",
+        type=Path,
+        help="draw a study's results again; train nothing",
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="processes on this machine"
+    )
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler: tcp://HOST:PORT")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    arguments = _parser().parse(words)
+
+    def command() -> None:
+        _check(arguments)
+        if arguments.from_results is not None:
+            _draw(arguments.from_results)
+        else:
+            _run(arguments, shlex.join(["python", "reproduce.py", *words]))
+
+    return run_command(
+        command, "reproduce.py", interrupted="; the same command goes on where it stopped"
+    )
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    from stock_rnn.study.plan import PROTOCOLS
+
+    for name in ("seeds", "jobs"):
+        if getattr(arguments, name) < 1:
+            raise UserError(f"--{name} must be at least 1. Received: {getattr(arguments, name)}")
+    unknown = set(arguments.protocols.split(",")) - set(PROTOCOLS)
+    if unknown:
+        raise UserError(
+            f"--protocols must be of {', '.join(PROTOCOLS)}. Received: {arguments.protocols!r}"
+        )
+
+
+def _run(arguments: argparse.Namespace, command: str) -> None:
+    from stock_rnn import runs
+    from stock_rnn.study import plan, records, results, sweep
+    from stock_rnn.training import prices_of
+
+    data = given_settings(arguments)
+    prices = prices_of(Config(**data))
+    tasks = plan.plan(data, _scope(arguments))
+    folder = results.Folder(arguments.results)
+    keys = [task.key(prices.sha256, records.versions()) for task in tasks]
+    executor: contextlib.AbstractContextManager[Any] = (
+        sweep.dask_cluster(arguments.scheduler)
+        if arguments.scheduler
+        else sweep.local_processes(arguments.jobs)
+    )
+    with sweep.alone_in(folder.path):
+        results.write_study(folder, command, runs.describe_data(prices), keys)
+        with executor as pool:
+            sweep.sweep(tasks, prices, folder.runs, pool)
+    _draw(arguments.results)
+
+
+def _scope(arguments: argparse.Namespace) -> Any:
+    from stock_rnn.study import plan
+
+    if arguments.quick:
+        return plan.QUICK
+    return plan.Scope(
+        seeds=arguments.seeds,
+        protocols=tuple(name for name in plan.PROTOCOLS if name in arguments.protocols.split(",")),
+        sweeps=arguments.sweeps,
+    )
+
+
+def _draw(path: Path) -> None:
+    from stock_rnn.study import results
+
+    folder = results.Folder(path)
+    found = results.read_records(folder)
+    verdicts = results.write_results(folder, found)
+    with quiet_import():
+        from stock_rnn.study.board import write_board
+    write_board(folder.logs, found)
+    for verdict in verdicts:
+        print(f"{verdict.claim.id:28} {verdict.sentence}")
+    counts = collections.Counter(verdict.verdict for verdict in verdicts)
+    print(", ".join(f"{count} {name}" for name, count in sorted(counts.items())))
+    print(f"page     {folder.page}")
+    print(f"tables   {folder.tables}, figures {folder.figures}, runs {folder.table}")
+    print(f"logs     {folder.logs}    (tensorboard --logdir {folder.logs})")

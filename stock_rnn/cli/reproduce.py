@@ -99,15 +99,15 @@ def _run(arguments: argparse.Namespace, command: str) -> None:
     tasks = plan.plan(data, _scope(arguments))
     folder = results.Folder(arguments.results)
     keys = [task.key(prices.sha256, records.versions()) for task in tasks]
-    executor: contextlib.AbstractContextManager[Any] = (
+    workers: contextlib.AbstractContextManager[sweep.Submit] = (
         sweep.dask_cluster(arguments.scheduler)
         if arguments.scheduler
         else sweep.local_processes(arguments.jobs)
     )
     with sweep.alone_in(folder.path):
         results.write_study(folder, command, runs.describe_data(prices), keys)
-        with executor as pool:
-            sweep.sweep(tasks, prices, folder.runs, pool)
+        with workers as submit:
+            sweep.sweep(tasks, prices, folder.runs, submit)
     _draw(arguments.results)
 
 

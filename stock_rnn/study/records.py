@@ -158,15 +158,32 @@ def table(records: list[Record]) -> pd.DataFrame:
     return rows.sort_values([*order, "seed", "run"], ignore_index=True)
 
 
+def to_json(record: Record) -> dict[str, Any]:
+    """A record as strict JSON has it, with null for NaN."""
+    fields = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+    epochs = {
+        name: [value if math.isfinite(value) else None for value in values.tolist()]
+        for name, values in record.epochs.items()
+    }
+    return {**fields, "task": record.task.to_dict(), "epochs": epochs}
+
+
+def from_json(content: dict[str, Any]) -> Record:
+    """The inverse of `to_json`.
+
+    Raises:
+        ValueError, KeyError, TypeError, AttributeError, UserError: it is not a record's.
+    """
+    epochs = {
+        name: np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+        for name, values in content["epochs"].items()
+    }
+    return Record(**{**content, "task": Task.from_dict(content["task"]), "epochs": epochs})
+
+
 def save(path: Path, record: Record) -> None:
     """Write a record as strict JSON, whole or not at all."""
-    content = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)} | {
-        "task": record.task.to_dict(),
-        "epochs": {},
-    }
-    for name, values in record.epochs.items():
-        content["epochs"][name] = [v if math.isfinite(v) else None for v in values.tolist()]
-    write_json(path, content)
+    write_json(path, to_json(record))
 
 
 def load(path: Path) -> Record:
@@ -176,12 +193,7 @@ def load(path: Path) -> Record:
         UserError: the file is damaged.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        epochs = {
-            name: np.array([np.nan if v is None else v for v in values], dtype=np.float64)
-            for name, values in content["epochs"].items()
-        }
-        return Record(**{**content, "task": Task.from_dict(content["task"]), "epochs": epochs})
+        return from_json(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, UserError) as error:
         raise UserError(
             f"{path} is damaged ({error}); delete it and run the study again"

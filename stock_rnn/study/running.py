@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import gc
-import os
-import threading
+import logging
 import time
 from typing import Any
 
@@ -21,33 +20,33 @@ from stock_rnn.training import dataset_of
 #: How far beside the saddle a run starts, along the eigenvector of λ_min.
 RADIUS = 1e-3
 
-# Seeds belong to the process: tasks in threads of one process take turns.
-_ONE_AT_A_TIME = threading.Lock()
-
 
 def run_task(task: Task, prices: Prices) -> Record:
     """Train, measure, and say what came out. On one thread, so that bits are the same.
+
+    Seeds belong to the process: nothing else may draw random numbers in it meanwhile;
+    where something does, see `stock_rnn.study.apart`.
 
     Raises:
         UserError: the prices do not fit the task.
         RuntimeError: TensorFlow has been started with several threads already.
     """
-    with _ONE_AT_A_TIME:
-        with quiet_import():
-            import keras
-        _use_one_thread()
-        try:
-            return _run(task, prices)
-        finally:
-            # Graphs of finished runs would fill the memory of a long-lived worker.
-            keras.backend.clear_session()
-            gc.collect()
+    with quiet_import():
+        import keras
+    _use_one_thread()
+    # Every run builds graphs anew; TensorFlow takes that for a mistake and warns.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    try:
+        return _run(task, prices)
+    finally:
+        # Graphs of finished runs would fill the memory of a long-lived worker.
+        keras.backend.clear_session()
+        gc.collect()
 
 
 def _use_one_thread() -> None:
     import tensorflow as tf
 
-    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     threads = tf.config.threading
     if threads.get_intra_op_parallelism_threads() == 1:
         return

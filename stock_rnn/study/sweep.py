@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import functools
 import logging
 import multiprocessing
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import Any
 
 import filelock
 import tqdm
@@ -18,6 +20,7 @@ import tqdm
 from stock_rnn.errors import UserError
 from stock_rnn.prices import Prices
 from stock_rnn.study import records
+from stock_rnn.study.apart import ONE_THREAD, run_apart
 from stock_rnn.study.plan import Task
 from stock_rnn.study.records import Record
 from stock_rnn.study.running import run_task
@@ -28,18 +31,20 @@ _log = logging.getLogger("stock_rnn.study")
 _TASKS_A_PROCESS = 25
 
 
+Submit = Callable[[Task, Prices], "concurrent.futures.Future[Record]"]
+
+
 @contextlib.contextmanager
-def local_processes(jobs: int) -> Iterator[concurrent.futures.Executor]:
-    """An executor of processes on this machine, each of which computes on one thread."""
+def local_processes(jobs: int) -> Iterator[Submit]:
+    """Processes on this machine, each of which computes on one thread."""
     # They take effect when a child loads NumPy and TensorFlow, so they are set here.
-    one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    before = {name: os.environ.get(name) for name in one_thread}
-    os.environ.update(one_thread)
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update(ONE_THREAD)
     executor = concurrent.futures.ProcessPoolExecutor(
         jobs, multiprocessing.get_context("spawn"), max_tasks_per_child=_TASKS_A_PROCESS
     )
     try:
-        yield executor
+        yield functools.partial(executor.submit, run_task)
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
         for name, value in before.items():
@@ -47,8 +52,8 @@ def local_processes(jobs: int) -> Iterator[concurrent.futures.Executor]:
 
 
 @contextlib.contextmanager
-def dask_cluster(address: str) -> Iterator[concurrent.futures.Executor]:
-    """An executor that hands tasks to a Dask scheduler; those of lost workers run again.
+def dask_cluster(address: str) -> Iterator[Submit]:
+    """A Dask scheduler, which runs the tasks of lost workers again on others.
 
     Raises:
         UserError: Dask is not installed, the scheduler does not answer, or a worker
@@ -59,7 +64,7 @@ def dask_cluster(address: str) -> Iterator[concurrent.futures.Executor]:
     except ImportError:
         raise UserError("--scheduler needs Dask: pip install -e '.[cluster]'") from None
     try:
-        client = distributed.Client(address, timeout=10, set_as_default=False)
+        client = distributed.Client(address, timeout=5, set_as_default=False)
     except (OSError, ValueError) as error:
         raise UserError(f"no Dask scheduler answers at {address}: {error}") from error
     with client:
@@ -68,16 +73,14 @@ def dask_cluster(address: str) -> Iterator[concurrent.futures.Executor]:
             if there != here:
                 raise UserError(f"worker {worker} has {there}, this process {here}: install alike")
         # Not `with`: leaving an executor waits for all that it was given.
-        executor = client.get_executor()
+        executor: Any = client.get_executor()
         try:
-            yield executor
+            yield functools.partial(executor.submit, run_apart)
         finally:
             executor.shutdown(wait=False)
 
 
-def sweep(
-    tasks: Sequence[Task], prices: Prices, folder: Path, executor: concurrent.futures.Executor
-) -> list[Record]:
+def sweep(tasks: Sequence[Task], prices: Prices, folder: Path, submit: Submit) -> list[Record]:
     """The records of all tasks: those kept in the folder, and those missing, run now.
 
     A record is written when its task is finished, under its key: `folder/KEY.json`.
@@ -86,7 +89,7 @@ def sweep(
         tasks: in the order in which they are begun.
         prices: which all of them train on.
         folder: made if it is not there.
-        executor: where the missing ones run.
+        submit: begins one of those that are missing, see `local_processes`.
 
     Returns:
         In the order of the tasks.
@@ -100,7 +103,7 @@ def sweep(
     missing = [task for task, path in paths.items() if not path.exists()]
     kept = len(paths) - len(missing)
     _log.info("%d runs: %d kept in %s, %d to make", len(paths), kept, folder, len(missing))
-    _run_missing(missing, paths, prices, executor)
+    _run_missing(missing, paths, prices, submit)
     return [records.load(path) for path in paths.values()]
 
 
@@ -108,9 +111,9 @@ def _run_missing(
     missing: Sequence[Task],
     paths: dict[Task, Path],
     prices: Prices,
-    executor: concurrent.futures.Executor,
+    submit: Submit,
 ) -> None:
-    futures = {executor.submit(run_task, task, prices): task for task in missing}
+    futures = {submit(task, prices): task for task in missing}
     try:
         with _Progress(missing) as progress:
             for future in concurrent.futures.as_completed(futures):

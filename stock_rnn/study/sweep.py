@@ -40,7 +40,7 @@ def local_processes(jobs: int) -> Iterator[Submit]:
     # They take effect when a child loads NumPy and TensorFlow, so they are set here.
     before = {name: os.environ.get(name) for name in ONE_THREAD}
     os.environ.update(ONE_THREAD)
-    executor = concurrent.futures.ProcessPoolExecutor(
+    executor: Any = concurrent.futures.ProcessPoolExecutor(
         jobs, multiprocessing.get_context("spawn"), max_tasks_per_child=_TASKS_A_PROCESS
     )
     try:

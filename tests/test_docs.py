@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from stock_rnn.cli import evaluate as evaluate_command
+from stock_rnn.cli import reproduce as reproduce_command
 from stock_rnn.cli import train as train_command
 from stock_rnn.config import Config, flag
 from tests.conftest import ROOT
@@ -61,10 +62,19 @@ def test_links_lead_somewhere(page):
             assert (page.parent / target).exists(), target
 
 
+def test_the_readme_lists_every_flag_of_reproduce():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for action in reproduce_command._parser()._actions:
+        if "--help" not in action.option_strings:
+            assert any(f"`{word}" in readme for word in action.option_strings), action
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 def test_flags_exist(page):
-    known = train_command._parser().format_help() + evaluate_command._parser().format_help()
-    known += " --logdir"
+    commands = (train_command, evaluate_command, reproduce_command)
+    known = " ".join(command._parser().format_help() for command in commands)
+    # TensorBoard's and Dask's.
+    known += " --logdir --nthreads --nworkers"
     for word in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text(encoding="utf-8"))):
         assert re.search(rf"{word}\b(?!-)", known), word
 

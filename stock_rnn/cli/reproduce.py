@@ -92,11 +92,13 @@ def _check(arguments: argparse.Namespace) -> None:
 def _run(arguments: argparse.Namespace, command: str) -> None:
     from stock_rnn import runs
     from stock_rnn.study import plan, records, results, sweep
-    from stock_rnn.training import prices_of
+    from stock_rnn.training import dataset_of, prices_of
 
     data = given_settings(arguments)
     prices = prices_of(Config(**data))
     tasks = plan.plan(data, _scope(arguments))
+    for task in tasks:
+        dataset_of(task.config, prices)  # Prices that are too few are told before anything is run.
     folder = results.Folder(arguments.results)
     keys = [task.key(prices.sha256, records.versions()) for task in tasks]
     workers: contextlib.AbstractContextManager[sweep.Submit] = (
@@ -128,9 +130,9 @@ def _draw(path: Path) -> None:
 
     folder = results.Folder(path)
     found = results.read_records(folder)
-    verdicts = results.write_results(folder, found)
     with quiet_import():
         from stock_rnn.study.board import write_board
+    verdicts = results.write_results(folder, found)
     write_board(folder.logs, found)
     for verdict in verdicts:
         print(f"{verdict.claim.id:28} {verdict.sentence}")

@@ -218,7 +218,7 @@ def gradient_exponent(record: Record, variant: Variant | None = None) -> float:
     """
     norms = record.epochs.get("gradient_norm", np.empty(0))[1:]
     steps = record.epochs["step"][1:]
-    known = np.isfinite(norms)
+    known = np.isfinite(norms) & (norms > 0.0)
     if np.count_nonzero(known) < 2:
         return math.nan
     best = np.minimum.accumulate(norms[known])

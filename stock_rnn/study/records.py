@@ -21,6 +21,9 @@ from stock_rnn.study.plan import Task
 #: How small a gradient counts, as a share of the norm at the drawn weights.
 SMALL_GRADIENT = 1e-2
 
+#: How small a curvature counts where kinds of points are told, as a share of the first.
+SMALL_CURVATURE = 1e-3
+
 #: A start beside a saddle has left it once its distance has grown so much: e-fold, for which
 #: gradient descent of rate ε takes 1/(ε|λ_min|) steps, as long as that is many.
 ESCAPED = math.e
@@ -92,6 +95,34 @@ class Record:
         small = norm <= SMALL_GRADIENT * norm[0]
         return np.asarray(small & (self.epochs["certified_negative"] == 1.0))
 
+    def critical_point(self) -> str:
+        """The kind of point the run ends at, by `classify_critical_point`; "" if not measured.
+
+        With a gradient small as in `at_saddle`, and curvature that counts from 1e-3 of the
+        first largest on: a stricter saddle than `at_saddle`'s, where any certified negative
+        eigenvalue counts.
+        """
+        from stock_rnn.curvature import ExtremeEigenpairs, classify_critical_point
+
+        if self.diverged is not None or not math.isfinite(self.last("gradient_norm")):
+            return ""
+        ends = ExtremeEigenpairs(
+            eigenvalues=np.array([self.last("lambda_min"), self.last("lambda_max")]),
+            vectors=np.empty((0, 2)),
+            residuals=np.array([self.last("residual_min"), self.last("residual_max")]),
+            matvecs=int(self.last("matvecs")),
+            converged=self.last("converged") == 1.0,
+            ritz_values=np.empty(0),
+            rounding=self.last("rounding"),
+        )
+        first = max(abs(self.epochs[name][0]) for name in ("lambda_min", "lambda_max"))
+        return classify_critical_point(
+            self.last("gradient_norm"),
+            ends,
+            eps=SMALL_GRADIENT * float(self.epochs["gradient_norm"][0]),
+            gamma=SMALL_CURVATURE * float(first),
+        ).kind
+
     def intersections(self, *, dropout: bool) -> float:
         """How often predicted and actual cross in the newest days the report shows."""
         if not self.predictions:
@@ -99,6 +130,8 @@ class Record:
         newest = slice(-SHOWN_DAYS, None)
         predicted = self.predictions["predicted_dropout" if dropout else "predicted"][newest]
         above = np.sign(np.subtract(predicted, self.predictions["actual"][newest]))
+        # A day on which they are equal is a crossing if they part on the other side.
+        above = above[above != 0.0]
         return float(np.count_nonzero(above[1:] * above[:-1] < 0))
 
     def command(self) -> str:
@@ -124,6 +157,7 @@ class Record:
             **{f"persistence_{name}": self.persistence[name] for name in ("train", "test")},
             **{name: self.last(name) for name in _LAST},
             "at_saddle": int(self.at_saddle()[-1]),
+            "critical_point": self.critical_point(),
             "intersections": self.intersections(dropout=False),
             "intersections_dropout": self.intersections(dropout=True),
             "command": self.command(),

@@ -70,6 +70,8 @@ def summarize(
     that of the normal distribution with the variance Σ(x-x̄)²/n. The expanded one takes
     the percentiles at Φ(-√(n/(n-1)) t_{n-1}) in place of those at Φ(z) = α/2, which
     mends both. Resampling seeds as wholes keeps whatever is paired by seed together.
+    At the level of a large family its percentiles lie beyond those of any number of
+    resamples: the interval is then from the lowest to the highest.
 
     Args:
         values: (n,), one a seed.
@@ -86,7 +88,9 @@ def summarize(
     if n == 0:
         return Summary(math.nan, (math.nan, math.nan), (math.nan, math.nan), 0)
     if not np.isfinite(values).all():
-        return Summary(float(np.median(values)), (math.nan,) * 2, (math.nan,) * 2, n)
+        with np.errstate(invalid="ignore"):
+            value = float(statistic(values))
+        return Summary(value, (math.nan, math.nan), (math.nan, math.nan), n)
     levels = [CONFIDENCE, family_level(claims)]
     interval, simultaneous = _intervals((values,), statistic, n, levels, seed)
     return Summary(float(statistic(values)), interval, simultaneous, n)
@@ -120,9 +124,11 @@ def probability_of_improvement(
 ) -> Summary:
     """P(X < Y): that a run of ours has the lower loss, the mean over tasks; ties count half.
 
+    Runs are compared within tasks only. The same seeds are resampled in all of them, as
+    weights and batches are paired by seed; rliable, whose runs are not, takes others.
+
     Args:
-        ours, theirs: losses (n,) for each task, one a seed, the seeds in one order: what
-            is paired by seed is resampled together, within each task.
+        ours, theirs: losses (n,) for each task, one a seed, the seeds in one order.
         seed: of the resampling.
     """
     tasks, n = len(ours), len(ours[0])

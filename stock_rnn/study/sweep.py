@@ -8,7 +8,9 @@ import functools
 import logging
 import multiprocessing
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -40,15 +42,38 @@ def local_processes(jobs: int) -> Iterator[Submit]:
     # They take effect when a child loads NumPy and TensorFlow, so they are set here.
     before = {name: os.environ.get(name) for name in ONE_THREAD}
     os.environ.update(ONE_THREAD)
+    others = set(multiprocessing.active_children())
     executor: Any = concurrent.futures.ProcessPoolExecutor(
-        jobs, multiprocessing.get_context("spawn"), max_tasks_per_child=_TASKS_A_PROCESS
+        jobs,
+        multiprocessing.get_context("spawn"),
+        initializer=_obey_the_parent,
+        max_tasks_per_child=_TASKS_A_PROCESS,
     )
     try:
         yield functools.partial(executor.submit, run_task)
+    except BaseException:
+        # What still runs would be waited for, minutes at worst. The rest is not cancelled
+        # first: an executor that loses its processes stumbles over cancelled futures.
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
+        raise
     finally:
-        executor.shutdown(wait=True, cancel_futures=True)
+        executor.shutdown()
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _obey_the_parent() -> None:
+    """Make a worker leave Ctrl-C to its parent, and end when that ends, however it does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "called in a worker only"
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 @contextlib.contextmanager
@@ -125,9 +150,6 @@ def _run_missing(
             "a worker process was killed, perhaps for want of memory; the same command "
             "goes on with what is missing, --jobs 1 needs least"
         ) from error
-    finally:
-        for future in futures:
-            future.cancel()
 
 
 class _Progress:

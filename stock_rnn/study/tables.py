@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterable
@@ -140,6 +141,7 @@ def saddle_share(study: Study) -> pd.DataFrame:
                     f"at_saddle_gradient_below_{share:g}": int((negative & (norm <= share)).sum())
                     for share in (0.1, 0.01, 0.001)
                 },
+                "kinds": _counted(r.critical_point() for r in runs),
                 "median_gradient_norm_of_first": float(np.median(norm)),
                 "median_lambda_min": float(np.median([r.last("lambda_min") for r in runs])),
                 "median_lambda_max": float(np.median([r.last("lambda_max") for r in runs])),
@@ -266,6 +268,11 @@ def _in_order(records: Iterable[Record]) -> list[Record]:
 def network_name(network: tuple[int, int]) -> str:
     """Layers x units."""
     return f"{network[0]} x {network[1]}"
+
+
+def _counted(kinds: Iterable[str]) -> str:
+    counts = collections.Counter(kinds)
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
 
 
 def _keys(runs: Iterable[Record]) -> str:

@@ -83,10 +83,9 @@ def judge(study: Study, claim: Claim, variant: Variant = PRIMARY, *, family: int
             for all of them at once with 95 %.
     """
     sample = claim.measure(study, variant)
-    values = {seed: v for seed, v in sample.values.items() if not math.isnan(v)}
-    summary = _summary(claim, np.array(list(values.values())), family)
+    summary = _summary(claim, np.array(list(sample.values.values())), family)
     verdict = decide(summary.simultaneous, claim.region)
-    sentence = _sentence(claim, verdict, summary, values, family)
+    sentence = _sentence(claim, verdict, summary, sample.values, family)
     if not math.isnan(sample.persistence):
         sentence += f" Persistence has {show(sample.persistence)}."
     return Verdict(claim, variant, verdict, summary, sample.values, sample.runs, sentence)
@@ -128,9 +127,8 @@ def _sentence(
     words.append(
         f"over {seeds} {'seed' if seeds == 1 else 'seeds'} the {what} is {show(summary.value)}"
     )
-    if not all(map(math.isfinite, values.values())):
-        lost = sum(not math.isfinite(v) for v in values.values())
-        words.append(f"with {lost} {'run' if lost == 1 else 'runs'} that diverged, so no interval;")
+    if lost := _without_number(claim, values):
+        words.append(f"and {lost} of them give no number, as a run diverged, so no interval;")
     elif seeds < needed:
         words.append(f"and {needed} are needed to judge {family} claims at 95 %;")
     else:
@@ -140,6 +138,12 @@ def _sentence(
         )
     words.append(f"the claim needs {_region(claim.region)}.")
     return " ".join(words) + _own_numbers(claim)
+
+
+def _without_number(claim: Claim, values: dict[int, float]) -> int:
+    """Of how many seeds the statistic is infinite or unknown; on a logarithm's scale, zero too."""
+    lowest = 0.0 if claim.scale == "log" else -math.inf
+    return sum(not (math.isfinite(value) and value > lowest) for value in values.values())
 
 
 def _own_numbers(claim: Claim) -> str:

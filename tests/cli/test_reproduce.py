@@ -2,11 +2,18 @@
 
 import html.parser
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import pandas as pd
 import pytest
 from matplotlib.image import imread
+
+from tests.conftest import ROOT
 
 SPAN = ("--period", "1y")
 
@@ -168,6 +175,45 @@ def test_a_study_that_lacks_runs_is_drawn_with_what_is_there(quick, run_script, 
     assert "runs are not finished and left out" in answer.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_study_that_is_stopped_leaves_no_process_and_keeps_what_is_finished(how, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "reproduce.py"), "--quick", *SPAN, "--jobs", "2"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    runs = tmp_path / "results" / "runs"
+    _wait(lambda: list(runs.glob("*.json")), seconds=240)
+    # Ctrl-C goes to all processes of the terminal, a kill to one.
+    (os.killpg if how == signal.SIGINT else os.kill)(process.pid, how)
+    _, said = process.communicate(timeout=30)
+    if how == signal.SIGINT:
+        assert process.returncode == 130
+        assert "interrupted; the same command goes on where it stopped" in said.splitlines()[-1]
+        assert "Traceback" not in said
+    _wait(lambda: not _alive(process.pid), seconds=30)
+    for path in runs.glob("*.json"):
+        json.loads(path.read_text())
+
+
+def _alive(group):
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _wait(holds, seconds):
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.1)
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [
@@ -177,7 +223,7 @@ def test_a_study_that_lacks_runs_is_drawn_with_what_is_there(quick, run_script, 
         (("--protocols", "appendix,tixt"), "--protocols must be of appendix, text. Received:"),
         (("--seeds", "many"), "argument --seeds: invalid int value: 'many'"),
         (("--csv", "nowhere.csv"), "nowhere.csv"),
-        (("--period", "3d", "--quick"), "too few"),
+        (("--start", "2018-12-27", "--end", "2018-12-31", "--quick"), "too few"),
     ],
 )
 def test_what_a_user_can_mend_is_one_line(words, line, run_script, tmp_path):

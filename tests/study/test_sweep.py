@@ -125,7 +125,7 @@ def cluster(tmp_path):
 
     def start(*words):
         process = subprocess.Popen(
-            [sys.executable, "-m", "distributed.cli." + words[0], *words[1:]],
+            [sys.executable, "-m", "dask", *words],
             cwd=tmp_path,
             env={**os.environ, "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "30s"},
             stdout=subprocess.DEVNULL,
@@ -136,12 +136,12 @@ def cluster(tmp_path):
         return process
 
     file = tmp_path / "scheduler.json"
-    start("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
+    start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
           "--scheduler-file", str(file))  # fmt: skip
     _wait(file.exists)
     address = json.loads(file.read_text())["address"]
     workers = [
-        start("dask_worker", address, "--nthreads", "1", "--no-dashboard", "--no-nanny")
+        start("worker", address, "--nthreads", "1", "--no-dashboard", "--no-nanny")
         for _ in range(2)
     ]
     yield address, workers

@@ -1,0 +1,263 @@
+"""What is trained, how often, and under which key it is kept."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import pytest
+
+from stock_rnn.config import OPTIMIZERS, PRESETS, Config, resolve
+from stock_rnn.study import plan as planning
+from stock_rnn.study.claims import REPORT_TABLES
+from stock_rnn.study.plan import (
+    LEARNING_RATES,
+    NETWORKS,
+    PROTOCOLS,
+    QUICK,
+    SEEDS,
+    SIZES,
+    Scope,
+    Task,
+    plan,
+)
+
+DATA = {"symbol": "^GSPC", "source": "bundled", "period": "5y"}
+VERSIONS = {"tensorflow": "2", "keras": "3", "numpy": "2"}
+
+
+@pytest.fixture(scope="module")
+def full():
+    return plan(DATA, Scope())
+
+
+@pytest.fixture(scope="module")
+def quick():
+    return plan(DATA, QUICK)
+
+
+def runs(tasks, *, start="drawn", **settings):
+    return [
+        task
+        for task in tasks
+        if task.start == start
+        and all(getattr(task.config, name) == value for name, value in settings.items())
+    ]
+
+
+# Sizes
+
+
+def test_a_seed_has_the_grid_and_what_the_sweeps_add_to_it(full):
+    # 3 networks x 4 optimizers x 2 protocols; sizes 64, 256, 512, 1024; four rates that
+    # are not the report's; a start beside a saddle for each optimizer.
+    assert len(full) == SEEDS * (24 + 4 + 4 + 4)
+    for seed in range(SEEDS):
+        assert len(runs(full, seed=seed)) == 32
+        assert len(runs(full, seed=seed, start="saddle")) == 4
+
+
+def test_without_sweeps_there_is_the_grid_alone():
+    tasks = plan(DATA, Scope(seeds=3, sweeps=False))
+    assert len(tasks) == 3 * 24
+    assert {task.start for task in tasks} == {"drawn"}
+    assert len(plan(DATA, Scope(seeds=3, sweeps=False, protocols=("text",)))) == 3 * 12
+
+
+def test_the_quick_study_is_small_and_of_one_protocol(quick):
+    # 3 networks x 2 optimizers, and two starts beside a saddle, for two seeds.
+    assert len(quick) == 2 * (6 + 2)
+    assert {task.config.split for task in quick} == {"chronological"}
+    assert [task.config.hessian_every for task in runs(quick, num_layers=5)] == [0] * 4
+
+
+@pytest.mark.parametrize("scope", [Scope(), QUICK, Scope(seeds=1, sweeps=False)])
+def test_every_task_is_there_once_and_the_longest_come_first(scope):
+    tasks = plan(DATA, scope)
+    assert len(set(tasks)) == len(tasks)
+    assert len({task.key("0", VERSIONS) for task in tasks}) == len(tasks)
+    costs = [task.cost() for task in tasks]
+    assert costs == sorted(costs, reverse=True)
+    assert min(costs) > 0
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"lstm_size": 33}, {"num_layers": 2}, {"max_epoch": 51}, {"hessian_every": 4}],
+    ids=str,
+)
+def test_what_trains_or_measures_more_costs_more(more):
+    config = Config(hessian_every=5)
+    assert Task(config=dataclasses.replace(config, **more)).cost() > Task(config=config).cost()
+    assert Task(config=config, deep=(0,)).cost() > Task(config=config).cost()
+    assert (
+        Task(config=config).cost() > Task(config=dataclasses.replace(config, split="random")).cost()
+    )
+
+
+def test_the_sweeps_share_runs_with_the_grid(full):
+    def chronological(**settings):
+        return runs(full, seed=0, split="chronological", num_layers=1, **settings)
+
+    for size in SIZES:
+        assert len(chronological(optimizer="rmsprop", lstm_size=size)) == 1
+    for rate in LEARNING_RATES:
+        of_rate = chronological(optimizer="sgd", lstm_size=32, init_learning_rate=rate)
+        assert len(of_rate) == 1
+    assert {32, 128} < set(SIZES)
+    assert Config().init_learning_rate in LEARNING_RATES
+
+
+# What is measured of it
+
+
+def test_what_is_costly_is_measured_when_the_ends_are(full, quick):
+    measured = [task for task in (*full, *quick) if task.deep]
+    assert len(measured) > 100
+    for task in measured:
+        every, last = task.config.hessian_every, task.config.max_epoch
+        assert every > 0
+        assert all(epoch % every == 0 and epoch <= last for epoch in task.deep)
+        assert last % every == 0  # Verdicts are about the end.
+        assert task.start == "saddle" or last in task.deep
+
+
+@pytest.mark.parametrize(
+    ("network", "every", "deep"),
+    [
+        ((1, 32), 1, (0, 10, 20, 30, 40, 50)),
+        ((1, 128), 5, (0, 25, 50)),
+        ((5, 128), 10, (50,)),
+        ((1, 256), 0, ()),
+        ((1, 1024), 0, ()),
+    ],
+)
+def test_a_network_is_measured_as_often_as_its_size_affords(full, network, every, deep):
+    found = runs(full, num_layers=network[0], lstm_size=network[1])
+    assert found
+    assert {(task.config.hessian_every, task.deep) for task in found} == {(every, deep)}
+
+
+def test_a_run_beside_a_saddle_takes_whole_gradients_without_noise(full):
+    saddles = runs(full, start="saddle", seed=3)
+    assert sorted(task.config.optimizer for task in saddles) == sorted(OPTIMIZERS)
+    for config in (task.config for task in saddles):
+        assert (config.num_layers, config.lstm_size, config.input_size) == (1, 32, 1)
+        assert (config.keep_prob, config.learning_rate_decay) == (1.0, 1.0)
+        assert config.batch_size > 10**6
+        assert config.max_epoch == planning.ESCAPE_STEPS
+
+
+# The report's tables
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("table", [name for name in PRESETS if name.startswith("table5.")])
+def test_a_preset_of_a_table_is_trained_on_every_seed(full, table, protocol):
+    wanted = resolve(table, {**DATA, **PROTOCOLS[protocol]})
+    found = [
+        task.config.seed
+        for task in runs(full)
+        if set(wanted.differences(task.config)) <= {"hessian_every", "seed"}
+    ]
+    assert sorted(found) == list(range(SEEDS))
+
+
+def test_the_tables_are_the_grids_networks_and_the_first_two_share_one():
+    presets = [name for name in PRESETS if name.startswith("table5.")]
+    assert [f"table{number}" for number in REPORT_TABLES] == presets
+    for number, (network, optimizer, *_) in REPORT_TABLES.items():
+        config = resolve(f"table{number}", {})
+        assert ((config.num_layers, config.lstm_size), config.optimizer) == (network, optimizer)
+        assert network in NETWORKS
+    assert REPORT_TABLES["5.1"][0] == REPORT_TABLES["5.2"][0]
+
+
+# Keys
+
+TASK = Task(config=Config(**DATA), deep=(0, 50))
+
+
+def other_value(field):
+    """A valid value that is not the default."""
+    default, choices = field.default, field.metadata["choices"]
+    if choices:
+        return next(choice for choice in choices if choice != default)
+    if isinstance(default, bool):
+        return not default
+    return default + 1 if isinstance(default, int) else default / 2
+
+
+ABOUT_PRICES = {
+    "symbol": "AAPL",
+    "source": "yahoo",
+    "csv": "prices.csv",
+    "period": "1y",
+    "start": "2020-01-01",
+    "end": "2021-01-01",
+}
+SETTINGS = [f for f in dataclasses.fields(Config) if f.name not in ABOUT_PRICES]
+
+
+@pytest.mark.parametrize("field", SETTINGS, ids=lambda field: field.name)
+def test_the_key_depends_on_every_setting(field):
+    config = dataclasses.replace(TASK.config, **{field.name: other_value(field)})
+    assert dataclasses.replace(TASK, config=config).key("0", VERSIONS) != TASK.key("0", VERSIONS)
+
+
+@pytest.mark.parametrize(
+    "change", [{"start": "saddle"}, {"deep": (0,)}, {"deep": (50, 0)}, {"probes": 5}], ids=str
+)
+def test_the_key_depends_on_what_is_measured(change):
+    assert dataclasses.replace(TASK, **change).key("0", VERSIONS) != TASK.key("0", VERSIONS)
+
+
+def test_the_key_depends_on_prices_versions_and_the_records_format(monkeypatch):
+    key = TASK.key("0", VERSIONS)
+    assert TASK.key("1", VERSIONS) != key
+    for package in VERSIONS:
+        assert TASK.key("0", {**VERSIONS, package: "9"}) != key
+    monkeypatch.setattr(planning, "_FORMAT", planning._FORMAT + 1)
+    assert TASK.key("0", VERSIONS) != key
+
+
+@pytest.mark.parametrize("name", ABOUT_PRICES)
+def test_the_key_does_not_depend_on_where_the_prices_come_from(name):
+    base = dataclasses.replace(TASK.config, source="auto")
+    config = dataclasses.replace(base, **{name: ABOUT_PRICES[name]})
+    assert config != base
+    assert dataclasses.replace(TASK, config=config).key("0", VERSIONS) == TASK.key("0", VERSIONS)
+
+
+def test_equal_tasks_have_one_key_in_every_process():
+    program = (
+        "from stock_rnn.study.plan import Task; from stock_rnn.config import Config; "
+        "print(Task(deep=(0, 50), config=Config(period='1y')).key('0', "
+        f"{dict(reversed(VERSIONS.items()))}))"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    key = answer.stdout.strip()
+    assert key == TASK.key("0", VERSIONS)
+    assert len(key) == 16
+    assert int(key, 16) >= 0
+
+
+# To JSON and back
+
+
+def test_every_task_survives_json(full):
+    for task in full:
+        again = Task.from_dict(json.loads(json.dumps(task.to_dict(), allow_nan=False)))
+        assert again == task
+        assert hash(again) == hash(task)
+        assert again.key("0", VERSIONS) == task.key("0", VERSIONS)
+
+
+def test_what_is_not_a_task_is_refused():
+    values = TASK.to_dict()
+    with pytest.raises(KeyError):
+        Task.from_dict({name: v for name, v in values.items() if name != "deep"})
+    with pytest.raises(TypeError):
+        Task.from_dict({**values, "unheard_of": 1})

@@ -129,11 +129,14 @@ def _draw(path: Path) -> None:
     from stock_rnn.study import results
 
     folder = results.Folder(path)
-    found = results.read_records(folder)
+    command, found = results.read_study(folder)
     with quiet_import():
         from stock_rnn.study.board import write_board
-    verdicts = results.write_results(folder, found)
-    write_board(folder.logs, found)
+    try:
+        verdicts = results.write_results(folder, command, found)
+        write_board(folder.logs, found)
+    except OSError as error:
+        raise UserError(f"cannot write to {path}: {error.strerror}") from error
     for verdict in verdicts:
         print(f"{verdict.claim.id:28} {verdict.sentence}")
     counts = collections.Counter(verdict.verdict for verdict in verdicts)

@@ -5,19 +5,15 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jinja2
 import pandas as pd
 
-from stock_rnn.files import replacing
 from stock_rnn.study.claims import CLAIMS, PRIMARY, Variant
 from stock_rnn.study.records import Record
 from stock_rnn.study.statistics import family_level, least_seeds
 from stock_rnn.study.verdicts import Verdict, show
-
-if TYPE_CHECKING:
-    from stock_rnn.study.results import Folder
 
 #: Figure's or table's name, or how it begins -> what it shows, in the order of the page.
 CAPTIONS: dict[str, str] = {
@@ -45,22 +41,22 @@ CAPTIONS: dict[str, str] = {
 _TABLE_ROWS = 60
 
 
-def write_page(
-    folder: Folder,
+def render_page(
     command: str,
     found: Sequence[Record],
     by_variant: Mapping[Variant, Sequence[Verdict]],
     tables: Mapping[str, pd.DataFrame],
+    pictures: Mapping[str, bytes],
     evidence: Mapping[str, Sequence[str]],
-) -> None:
-    """Write report.html from what has been written beside it.
+) -> str:
+    """The page as HTML text.
 
     Args:
-        folder: of the study; its figures are there already.
         command: that makes the study again.
         found: its records.
         by_variant: the verdicts on every variant, in the claims' order.
         tables: name -> table.
+        pictures: name -> figure, as SVG.
         evidence: file or claim -> keys of the records behind it.
     """
     environment = jinja2.Environment(
@@ -71,8 +67,7 @@ def write_page(
         lstrip_blocks=True,
     )
     environment.filters["show"] = _cell
-    pictures = [name for name in evidence if name.startswith("figures/")]
-    text = environment.get_template("page.html").render(
+    return environment.get_template("page.html").render(
         command=command,
         data=found[0].data,
         versions=found[0].versions,
@@ -85,25 +80,22 @@ def write_page(
         primary=str(PRIMARY),
         needed=least_seeds(family_level(len(CLAIMS))),
         figures=[
-            (name, _caption(name), _data_uri(folder, name), evidence[f"figures/{name}.svg"])
-            for name in (picture.split("/")[1].removesuffix(".svg") for picture in pictures)
+            (name, _caption(name), _data_uri(svg), evidence[f"figures/{name}.svg"])
+            for name, svg in pictures.items()
         ],
         tables=[
             (name, _caption(name), _shown(table), len(table), evidence[f"tables/{name}.csv"])
             for name, table in tables.items()
         ],
     )
-    with replacing(folder.page) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 def _caption(name: str) -> str:
     return next((text for start, text in CAPTIONS.items() if name.startswith(start)), "")
 
 
-def _data_uri(folder: Folder, name: str) -> str:
-    content = (folder.figures / f"{name}.svg").read_bytes()
-    return "data:image/svg+xml;base64," + base64.b64encode(content).decode("ascii")
+def _data_uri(svg: bytes) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode("ascii")
 
 
 def _shown(table: pd.DataFrame) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from stock_rnn.files import replacing
 from stock_rnn.runs import write_json
 from stock_rnn.study import figures, records, tables
 from stock_rnn.study.claims import PRIMARY, VARIANTS, Study
-from stock_rnn.study.page import write_page
+from stock_rnn.study.page import render_page
 from stock_rnn.study.records import Record
 from stock_rnn.study.verdicts import Verdict, judge_all, show
 
@@ -60,16 +60,17 @@ def write_study(folder: Folder, command: str, data: dict[str, Any], keys: Iterab
     write_json(folder.study, {"command": command, "data": data, "runs": list(keys)})
 
 
-def read_records(folder: Folder) -> list[Record]:
-    """The finished records of the study that was last run in a folder.
+def read_study(folder: Folder) -> tuple[str, list[Record]]:
+    """The command and the finished records of the study that was last run in a folder.
 
     Raises:
         UserError: there is none, or a file is damaged.
     """
     try:
-        keys = json.loads(folder.study.read_text(encoding="utf-8"))["runs"]
+        content = json.loads(folder.study.read_text(encoding="utf-8"))
+        command = str(content["command"])
         # A key becomes a path: it must be one that `Task.key` could have made.
-        paths = [folder.runs / f"{int(key, 16):016x}.json" for key in keys]
+        paths = [folder.runs / f"{int(key, 16):016x}.json" for key in content["runs"]]
     except FileNotFoundError:
         raise UserError(
             f"{folder.path} holds no study: run python reproduce.py --results {folder.path}"
@@ -83,17 +84,16 @@ def read_records(folder: Folder) -> list[Record]:
         _log.warning(
             "%d of %d runs are not finished and left out", len(paths) - len(found), len(paths)
         )
-    return found
+    return command, found
 
 
-def write_results(folder: Folder, found: Sequence[Record]) -> list[Verdict]:
+def write_results(folder: Folder, command: str, found: Sequence[Record]) -> list[Verdict]:
     """Draw and write everything from records; nothing is trained.
 
     Returns:
         The verdicts on the primary variant.
     """
     study = Study(found)
-    command = json.loads(folder.study.read_text(encoding="utf-8"))["command"]
     by_variant = {variant: judge_all(study, variant) for variant in VARIANTS}
     all_tables = tables.all_tables(study)
     for part in (folder.tables, folder.figures):
@@ -121,7 +121,10 @@ def write_results(folder: Folder, found: Sequence[Record]) -> list[Verdict]:
         },
     )
     _write_text(folder.markdown, verdict_table(by_variant[PRIMARY]))
-    write_page(folder, command, found, by_variant, all_tables, evidence)
+    pictures = {name: (folder.figures / f"{name}.svg").read_bytes() for name in drawn}
+    _write_text(
+        folder.page, render_page(command, found, by_variant, all_tables, pictures, evidence)
+    )
     return by_variant[PRIMARY]
 
 

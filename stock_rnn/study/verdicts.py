@@ -157,7 +157,7 @@ def _own_numbers(claim: Claim) -> str:
 def _region(region: tuple[float, float]) -> str:
     low, high = region
     if math.isinf(high):
-        return f"at least {show(low)}"
+        return f"more than {show(low)}"
     if math.isinf(low) or low == 0.0:
         return f"at most {show(high)}"
     return f"{show(low)} to {show(high)}"
@@ -171,6 +171,8 @@ def show(value: float) -> str:
     """A number as tables and sentences have it: three significant digits."""
     if math.isnan(value):
         return "–"
+    if abs(value) < 1e-300:
+        value = 0.0  # The least positive number stands for "above zero".
     if value == 0.0 or 1e-3 <= abs(value) < 1e4:
         return f"{value:#.3g}".rstrip(".")
     return f"{value:.2e}" if math.isfinite(value) else ("∞" if value > 0 else "-∞")

@@ -84,19 +84,28 @@ def judge(study: Study, claim: Claim, variant: Variant = PRIMARY, *, family: int
     """
     sample = claim.measure(study, variant)
     summary = _summary(claim, np.array(list(sample.values.values())), family)
-    verdict = decide(summary.simultaneous, claim.region)
+    verdict = decide(summary.simultaneous, claim.region, strict=claim.strict)
     sentence = _sentence(claim, verdict, summary, sample.values, family)
     if not math.isnan(sample.persistence):
         sentence += f" Persistence has {show(sample.persistence)}."
     return Verdict(claim, variant, verdict, summary, sample.values, sample.runs, sentence)
 
 
-def decide(interval: tuple[float, float], region: tuple[float, float]) -> str:
-    """Inside, outside, or neither; an interval of NaN decides nothing."""
+def decide(
+    interval: tuple[float, float], region: tuple[float, float], *, strict: bool = False
+) -> str:
+    """Inside, outside, or neither; an interval of NaN decides nothing.
+
+    Args:
+        interval, region: their ends.
+        strict: whether the region's lower end is not part of it.
+    """
     low, high = interval
-    if region[0] <= low and high <= region[1]:
+    above = low > region[0] if strict else low >= region[0]
+    below = high <= region[0] if strict else high < region[0]
+    if above and high <= region[1]:
         return REPRODUCED
-    if high < region[0] or low > region[1]:
+    if below or low > region[1]:
         return NOT_REPRODUCED
     return UNDECIDED
 
@@ -136,7 +145,7 @@ def _sentence(
             f"{_interval(summary.interval)} (95 %), {_interval(summary.simultaneous)} with all "
             f"{family} claims held at once;"
         )
-    words.append(f"the claim needs {_region(claim.region)}.")
+    words.append(f"the claim needs {_region(claim)}.")
     return " ".join(words) + _own_numbers(claim)
 
 
@@ -154,10 +163,10 @@ def _own_numbers(claim: Claim) -> str:
     return own + ("." if inside else ", which is not what it says.")
 
 
-def _region(region: tuple[float, float]) -> str:
-    low, high = region
+def _region(claim: Claim) -> str:
+    low, high = claim.region
     if math.isinf(high):
-        return f"more than {show(low)}"
+        return f"{'more than' if claim.strict else 'at least'} {show(low)}"
     if math.isinf(low) or low == 0.0:
         return f"at most {show(high)}"
     return f"{show(low)} to {show(high)}"
@@ -171,8 +180,6 @@ def show(value: float) -> str:
     """A number as tables and sentences have it: three significant digits."""
     if math.isnan(value):
         return "–"
-    if abs(value) < 1e-300:
-        value = 0.0  # The least positive number stands for "above zero".
     if value == 0.0 or 1e-3 <= abs(value) < 1e4:
         return f"{value:#.3g}".rstrip(".")
     return f"{value:.2e}" if math.isfinite(value) else ("∞" if value > 0 else "-∞")

@@ -127,14 +127,16 @@ def _scope(arguments: argparse.Namespace) -> Any:
 
 def _draw(path: Path) -> None:
     from stock_rnn.study import results
+    from stock_rnn.study.sweep import alone_in
 
     folder = results.Folder(path)
     command, found = results.read_study(folder)
     with quiet_import():
         from stock_rnn.study.board import write_board
     try:
-        verdicts = results.write_results(folder, command, found)
-        write_board(folder.logs, found)
+        with alone_in(path):
+            verdicts = results.write_results(folder, command, found)
+            write_board(folder.logs, found)
     except OSError as error:
         raise UserError(f"cannot write to {path}: {error.strerror}") from error
     for verdict in verdicts:

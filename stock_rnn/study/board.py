@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,21 +35,26 @@ _METRICS = (
     "lambda_max",
 )
 
+# What the folders of runs are called; others in the place are not ours to replace.
+_KEY = re.compile(r"[0-9a-f]{16}")
+
 # The tags of train.py's runs, where they mean the same.
 _TAGS = {"gradient_norm", "lambda_min", "lambda_max"}
 
 
 def write_board(folder: Path, found: Sequence[Record]) -> None:
-    """Write event files, one folder a run; older ones of the same run are replaced.
+    """Write event files, one folder a run, in place of those that were there.
 
     Args:
         folder: given to `tensorboard --logdir`.
         found: the records.
     """
+    folder.mkdir(parents=True, exist_ok=True)
+    for place in folder.iterdir():
+        if _KEY.fullmatch(place.name):
+            shutil.rmtree(place)
     for record in tqdm.tqdm(found, desc="TensorBoard", unit="run", leave=False):
-        place = folder / record.key
-        shutil.rmtree(place, ignore_errors=True)
-        writer = tf.summary.create_file_writer(str(place))
+        writer = tf.summary.create_file_writer(str(folder / record.key))
         with writer.as_default():
             hparams.hparams_config(
                 hparams=[hparams.HParam(name) for name in (*_SETTINGS, "start")],

@@ -50,7 +50,7 @@ class Variant:
         return ", ".join(words + ([] if self.rmsprop == "rmsprop" else [self.rmsprop]))
 
 
-#: The report's procedure, as its code has it; the verdicts are those of this one.
+#: The report's procedure, with Keras's RMSProp and initial weights; its verdicts count.
 PRIMARY = Variant("appendix", dropout=True)
 
 VARIANTS = (
@@ -58,7 +58,7 @@ VARIANTS = (
     Variant("appendix", dropout=False),
     Variant("text", dropout=True),
     Variant("text", dropout=False),
-    Variant("appendix", dropout=False, rmsprop="rmsprop-tf1"),
+    Variant("appendix", dropout=True, rmsprop="rmsprop-tf1"),
 )
 
 
@@ -197,12 +197,30 @@ def _each(
 
 
 def _ratio(which: str) -> Callable[[Record, Record, Variant], float]:
-    return lambda a, b, variant: _loss(a, which, variant) / _loss(b, which, variant)
+    return lambda a, b, variant: over(_loss(a, which, variant), _loss(b, which, variant))
 
 
-def _ends_lower_and_not_at_a_saddle(ours: Record, theirs: Record, variant: Variant) -> float:
-    lower = ours.last("train_loss") < theirs.last("train_loss")
-    return float(lower and not ours.at_saddle()[-1])
+def over(numerator: float, denominator: float) -> float:
+    """The quotient, infinite or NaN where the denominator is zero."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(np.float64(numerator) / denominator)
+
+
+def _share(holds: bool, *records: Record) -> float:
+    """Whether something holds, as a number; NaN if a run diverged, of which it cannot be said."""
+    return math.nan if any(r.diverged is not None for r in records) else float(holds)
+
+
+def _ends_lower(ours: Record, theirs: Record, variant: Variant) -> float:
+    lower = _loss(ours, "train", variant) < _loss(theirs, "train", variant)
+    return _share(lower, ours, theirs)
+
+
+def _leaves_first(ours: Record, theirs: Record, variant: Variant) -> float:
+    mine, other = escape_step(ours), escape_step(theirs)
+    if math.isinf(mine) and math.isinf(other):
+        return math.nan  # Which would have left first is not known.
+    return _share(mine < other, ours, theirs)
 
 
 def escape_step(record: Record) -> float:
@@ -213,18 +231,20 @@ def escape_step(record: Record) -> float:
 
 
 def gradient_exponent(record: Record, variant: Variant | None = None) -> float:
-    """The slope of log min_{s≤t} ‖∇f(x_s)‖ against log t, t in optimizer steps, t > 0.
+    """The slope of log √(mean_{s≤t} ‖∇f(x_s)‖²) against log t, t in steps, after each epoch.
 
-    The report's guarantee, T = O(1/ε⁴) for a gradient of ε, is min ‖∇f‖ = O(t^-¼), on the
-    best iterate so far.
+    The report's proof sums ‖∇f‖² over the iterates: its guarantee, T = O(1/ε⁴) for a gradient
+    of ε, is a mean square of O(t^-½), so an exponent of -¼. The smallest norm so far would
+    not do: that of pure noise falls too, for 50 epochs with an exponent of -0.9. The start is
+    left out, whose gradient alone would make the mean fall like 1/t.
     """
     norms = record.epochs.get("gradient_norm", np.empty(0))[1:]
     steps = record.epochs["step"][1:]
     known = np.isfinite(norms) & (norms > 0.0)
     if np.count_nonzero(known) < 2:
         return math.nan
-    best = np.minimum.accumulate(norms[known])
-    return float(np.polyfit(np.log(steps[known]), np.log(best), 1)[0])
+    mean_square = np.cumsum(norms[known] ** 2) / np.arange(1, np.count_nonzero(known) + 1)
+    return float(np.polyfit(np.log(steps[known]), 0.5 * np.log(mean_square), 1)[0])
 
 
 # What is claimed
@@ -291,7 +311,7 @@ CLAIMS: tuple[Claim, ...] = (
         scale="log",
         region=_about(10.0),
         report=0.0108 / 0.0097,
-        measure=_each("sgd", _SMALL, lambda r, v: _loss(r, "test", v) / _loss(r, "train", v)),
+        measure=_each("sgd", _SMALL, lambda r, v: over(_loss(r, "test", v), _loss(r, "train", v))),
     ),
     _level("5.2", "the testing loss is only 0.00092"),
     Claim(
@@ -308,12 +328,16 @@ CLAIMS: tuple[Claim, ...] = (
         id="wider-is-better",
         section="5.2.1, tables 5.2 and 5.3",
         says="both training loss and test loss decline",
-        statistic="test loss of RMSProp, 1 x 32 / 1 x 128",
+        statistic="the smaller of training and test loss of RMSProp, each 1 x 32 / 1 x 128",
         scale="log",
         region=(1.0, math.inf),
         strict=True,
-        report=0.00092 / 0.00050,
-        measure=_compared(("rmsprop", _SMALL), ("rmsprop", _WIDE), _ratio("test")),
+        report=min(0.00010 / 0.00007, 0.00092 / 0.00050),
+        measure=_compared(
+            ("rmsprop", _SMALL),
+            ("rmsprop", _WIDE),
+            lambda a, b, v: min(_ratio("train")(a, b, v), _ratio("test")(a, b, v)),
+        ),
     ),
     _level("5.3", "Testing 1 128 0.00050"),
     Claim(
@@ -356,32 +380,26 @@ CLAIMS: tuple[Claim, ...] = (
         "certified negative eigenvalue",
         scale="share",
         region=(0.5, 1.0),
-        measure=_each("sgd", _SMALL, lambda r, v: float(r.at_saddle()[-1])),
+        measure=_each("sgd", _SMALL, lambda r, v: _share(bool(r.at_saddle()[-1]), r)),
     ),
     Claim(
         id="rmsprop-passes-the-saddle",
-        section="5.1",
-        says="whether RMSProp has the capacity to move from bad saddle point [to] regions "
-        "[that] are close to the global optimum",
-        statistic="whether RMSProp, 1 x 32, ends at a lower training loss than SGD and not at "
-        "a saddle",
+        section="5.1, a question",
+        says="whether RMSProp has the capacity to move from bad saddle point a relative good "
+        "saddle point regions where are close to the global optimum",
+        statistic="whether RMSProp, 1 x 32, ends at a lower training loss than SGD",
         scale="share",
         region=(0.5, 1.0),
-        measure=_compared(("rmsprop", _SMALL), ("sgd", _SMALL), _ends_lower_and_not_at_a_saddle),
+        measure=_compared(("rmsprop", _SMALL), ("sgd", _SMALL), _ends_lower),
     ),
     Claim(
         id="rmsprop-escapes-first",
-        section="1 and 5.1",
+        section="1",
         says="RMSProp better than plain SGD in terms of escaping saddle point",
         statistic="whether RMSProp leaves a constructed saddle in fewer steps than SGD",
         scale="share",
         region=(0.5, 1.0),
-        measure=_compared(
-            ("rmsprop", _SMALL),
-            ("sgd", _SMALL),
-            lambda ours, theirs, v: float(escape_step(ours) < escape_step(theirs)),
-            start="saddle",
-        ),
+        measure=_compared(("rmsprop", _SMALL), ("sgd", _SMALL), _leaves_first, start="saddle"),
     ),
     Claim(
         id="sgd-never-intersects",
@@ -410,8 +428,8 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         id="gradient-falls-at-the-rate",
         section="4.3.5",
-        says="we can found ||∇f(x)||² in T = O(1/ε⁴), which means the RMSProp can converge",
-        statistic="exponent of the smallest gradient norm so far in the steps, RMSProp, 1 x 32",
+        says="we can found ||∇f(x_result)||² in T = O(1/e⁴), which means the RMSProp can converge",
+        statistic="exponent of the root mean square gradient so far in the steps, RMSProp, 1 x 32",
         scale="linear",
         region=(-math.inf, -0.25),
         report=-0.25,

@@ -18,7 +18,7 @@ class Episode:
     Attributes:
         entry: the first measured epoch of the stay.
         exit: the first measured epoch after it; None if the run ended there.
-        steps: optimizer steps from entry to exit, or to the end.
+        steps: optimizer steps from entry to exit, or to the end; NaN if it was entered last.
         eigenvalue: λ_min at entry.
         predicted_steps: 1/(ε|λ_min|) at entry: in which gradient descent leaves e-fold.
     """
@@ -49,7 +49,7 @@ def episodes(record: Record) -> list[Episode]:
             Episode(
                 entry=int(columns["epoch"][first]),
                 exit=int(columns["epoch"][after]) if left else None,
-                steps=float(columns["step"][after] - columns["step"][first]),
+                steps=float(columns["step"][after] - columns["step"][first]) or math.nan,
                 eigenvalue=eigenvalue,
                 predicted_steps=1.0 / (rate * abs(eigenvalue)),
             )

@@ -81,8 +81,7 @@ def predictions(study: Study, table: str) -> Drawn | None:
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     axes.set(
-        title=f"Figure {table}: {optimizer}, {tables.network_name(network)}, "
-        f"{runs[0].data['symbol']}",
+        title=f"Figure {table}: {optimizer}, {tables.network_name(network)}, {_symbol(runs)}",
         xlabel="date",
         ylabel="change since the day before, %",
     )
@@ -119,7 +118,7 @@ def eigenvalues(study: Study, protocol: str, network: tuple[int, int]) -> Drawn 
     loss.legend(loc="best", fontsize="small")
     seeds = max(len(records) for records in runs.values())
     figure.suptitle(
-        f"{everything[0].data['symbol']}, {tables.network_name(network)}, protocol {protocol}: "
+        f"{_symbol(everything)}, {tables.network_name(network)}, protocol {protocol}: "
         f"median of {seeds} seeds, bands from the lowest to the highest"
     )
     return figure, everything
@@ -188,13 +187,15 @@ def edge_of_stability(study: Study) -> Drawn | None:
         return None
     figure, (axes,) = _figure(8, 4.4)
     for name, records in runs.items():
-        _band(axes, name, records, "preconditioned_max", over="stability_line")
+        # Before the first step D is all epsilon, and no step is made with it.
+        _band(axes, name, records, "preconditioned_max", over="stability_line", first=1)
     axes.axhline(1.0, color="black", lw=0.8)
     axes.set(
         yscale="log",
         xlabel="epochs of training done",
         ylabel=r"$\lambda_{\max}$ of $D^{-1/2}HD^{-1/2}$ / stability line",
-        title=f"{tables.network_name(NETWORKS[0])}: steps are unstable above 1",
+        title=f"{_symbol(_flat(runs))}, {tables.network_name(NETWORKS[0])}: with D held fixed, "
+        "steps are unstable above 1",
     )
     axes.legend(loc="best", fontsize="small")
     return figure, _flat(runs)
@@ -242,8 +243,7 @@ def escapes(study: Study) -> Drawn | None:
     axes.set(
         yscale="log",
         ylabel="steps until e times as far from the saddle",
-        title=f"{study.records[0].data['symbol']}, 1 x 32: beside a constructed strict saddle, "
-        "full batches",
+        title=f"{_symbol(study.records)}, 1 x 32: beside a constructed strict saddle, full batches",
     )
     # Room for the legend above all marks.
     axes.set_ylim(1, 300 * float(table["predicted_steps"].max()))
@@ -279,29 +279,32 @@ def rates(study: Study) -> Drawn | None:
 
 
 def _losses(panels: list[Axes], table: pd.DataFrame, setting: str, label: str, base: int) -> None:
+    """Both losses by a setting; where runs diverged there is no mean, and a mark says so."""
+    color = _STYLES[str(table["optimizer"].iloc[0])][0]
     for axes, which in zip(panels, ("train", "test"), strict=True):
-        of = table[(table["set"] == which) & np.isfinite(table["mean"])]
-        bars = [
-            of["mean"] - of["low"].fillna(of["mean"]),
-            of["high"].fillna(of["mean"]) - of["mean"],
-        ]
-        axes.errorbar(
-            of[setting],
-            of["mean"],
-            bars,
-            fmt="o-",
-            color=_STYLES["sgd"][0],
-            capsize=3,
-            lw=1.4,
-            label="mean of seeds, 95 % interval",
-        )
+        of = table[table["set"] == which]
+        # A line must not lead past a setting that has no mean.
+        mean = of["mean"].where(np.isfinite(of["mean"]))
+        bars = [mean - of["low"].fillna(mean), of["high"].fillna(mean) - mean]
+        style: dict[str, Any] = {"fmt": "o-", "color": color, "capsize": 3, "lw": 1.4}
+        axes.errorbar(of[setting], mean, bars, label="mean of seeds, 95 % interval", **style)
+        for _, row in of[of["diverged"] > 0].iterrows():
+            axes.annotate(
+                f"{row['diverged']} of {row['seeds']}\ndiverged",
+                (row[setting], 0.97),
+                xycoords=("data", "axes fraction"),
+                ha="center",
+                va="top",
+                fontsize="small",
+                color=color,
+            )
         level = float(of["persistence"].iloc[0])
         axes.axhline(level, color=PERSISTENCE, lw=1.2, ls=":", label="persistence")
         axes.set_xscale("log", base=base)
         axes.set(
             yscale="log",
             xlabel=label,
-            ylabel=f"{which} loss (MSE)",
+            ylabel=f"{which} loss (MSE), dropout off",
             title="Training" if which == "train" else "Test",
         )
         if base == 2:
@@ -321,6 +324,11 @@ def _figure(
     for axes in panels:
         axes.grid(alpha=0.3)
     return figure, panels
+
+
+def _symbol(runs: list[Record]) -> str:
+    """The symbol as a title has it: a dollar sign would begin a formula."""
+    return str(runs[0].data["symbol"]).replace("$", r"\$")
 
 
 def _by_optimizer(
@@ -346,14 +354,15 @@ def _band(
     *,
     relative: bool = False,
     over: str | None = None,
+    first: int = 0,
 ) -> None:
-    """The median of a column by epoch, and the range of the seeds."""
+    """The median of a column by epoch, from the first one on, and the range of the seeds."""
     values = np.array([r.epochs[column] for r in records])
     if relative:
         values = values / values[:, :1]
     if over:
         values = values / np.array([r.epochs[over] for r in records])
-    measured = np.isfinite(values).all(axis=0)
+    measured = np.isfinite(values).all(axis=0) & (records[0].epochs["epoch"] >= first)
     epochs, values = records[0].epochs["epoch"][measured], values[:, measured]
     color, line, marker = _STYLES[name]
     axes.plot(

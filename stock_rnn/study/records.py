@@ -135,9 +135,9 @@ class Record:
         return float(np.count_nonzero(above[1:] * above[:-1] < 0))
 
     def command(self) -> str:
-        """What trains it again, on one thread as the study does."""
+        """What trains it again, on one thread as the study does; "" if train.py cannot."""
         if self.task.start != "drawn":
-            return "python reproduce.py"
+            return ""
         return f"TF_NUM_INTRAOP_THREADS=1 {self.config.command()}"
 
     def row(self) -> dict[str, Any]:
@@ -227,7 +227,11 @@ def load(path: Path) -> Record:
         UserError: the file is damaged.
     """
     try:
-        return from_json(json.loads(path.read_text(encoding="utf-8")))
+        record = from_json(json.loads(path.read_text(encoding="utf-8")))
+        # It names folders elsewhere, so it must be what the file is called.
+        if record.key != path.stem:
+            raise ValueError(f"it is the record of {record.key!r}")
+        return record
     except (OSError, ValueError, KeyError, TypeError, AttributeError, UserError) as error:
         raise UserError(
             f"{path} is damaged ({error}); delete it and run the study again"

@@ -106,6 +106,8 @@ def write_results(folder: Folder, command: str, found: Sequence[Record]) -> list
         for name, table in all_tables.items()
     }
     drawn = figures.all_figures(study)
+    _remove_others(folder.tables, {f"{name}.csv" for name in all_tables})
+    _remove_others(folder.figures, {f"{name}{end}" for name in drawn for end in (".svg", ".png")})
     for name, (figure, shown) in drawn.items():
         _write_figure(folder.figures / name, figure)
         evidence[f"figures/{name}.svg"] = sorted({record.key for record in shown})
@@ -144,6 +146,13 @@ def verdict_table(verdicts: Sequence[Verdict]) -> str:
             f"{ours} | {summary.seeds} | **{verdict.verdict}** |"
         )
     return "\n".join(lines) + "\n"
+
+
+def _remove_others(folder: Path, names: set[str]) -> None:
+    """Remove what an earlier study has drawn here: it would pass as part of this one."""
+    for path in folder.iterdir():
+        if path.suffix in {".csv", ".svg", ".png"} and path.name not in names:
+            path.unlink()
 
 
 def _write_csv(path: Path, table: pd.DataFrame) -> None:

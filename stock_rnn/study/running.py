@@ -115,7 +115,10 @@ def _place(model: Any, dataset: Any) -> Any:
     from stock_rnn.study.saddle_start import constructed_saddle
 
     weights = [weight.astype(np.float64) for weight in model.get_weights()]
-    saddle = constructed_saddle(weights, dataset.train_X, dataset.train_y)
+    try:
+        saddle = constructed_saddle(weights, dataset.train_X, dataset.train_y)
+    except ValueError as error:
+        raise UserError(f"{error} Leave the starts beside one out by --no-sweeps") from error
     model.set_weights(saddle.beside(RADIUS))
     return saddle
 

@@ -67,7 +67,7 @@ def constructed_saddle(weights: list[Array], x: Array, y: Array) -> Saddle:
         y: labels (n, 1).
 
     Raises:
-        ValueError: the weights are not of such a network.
+        ValueError: the weights are not of such a network, or there is no negative curvature.
     """
     kernel, recurrent, bias, head, head_bias = (np.array(w, np.float64) for w in weights)
     units = len(head)
@@ -84,6 +84,8 @@ def constructed_saddle(weights: list[Array], x: Array, y: Array) -> Saddle:
     couplings = _couplings(kernel, bias, units, x, y)
     sizes = np.linalg.norm(couplings, axis=0)
     unit = int(sizes.argmax())
+    if not sizes[unit] > 0.0:
+        raise ValueError("The labels do not depend on the past at all: there is no strict saddle.")
     direction = [np.zeros_like(part) for part in (kernel, recurrent, bias, head, head_bias)]
     direction[3][unit, 0] = -np.sqrt(0.5)
     direction[0][0, 2 * units + unit] = np.sqrt(0.5) * couplings[0, unit] / sizes[unit]

@@ -142,6 +142,11 @@ def probability_of_improvement(
 
     data = (*ours, *theirs)
     (interval,) = _intervals(data, statistic, n, [CONFIDENCE], seed)
+    if interval[0] == interval[1]:
+        # All pairs agree, and so do resamples of them: the limit is that of n seeds that agree.
+        agreed = np.full(n, interval[0] == 1.0)
+        equal = 0.0 < interval[0] < 1.0
+        interval = (math.nan, math.nan) if equal else summarize_share(agreed).interval
     return Summary(float(statistic(*data)), interval, (math.nan, math.nan), n)
 
 

@@ -29,10 +29,6 @@ from stock_rnn.study.running import run_task
 
 _log = logging.getLogger("stock_rnn.study")
 
-# What TensorFlow keeps of graphs that are gone adds up; a new process has none of it.
-_TASKS_A_PROCESS = 25
-
-
 Submit = Callable[[Task, Prices], "concurrent.futures.Future[Record]"]
 
 
@@ -43,11 +39,10 @@ def local_processes(jobs: int) -> Iterator[Submit]:
     before = {name: os.environ.get(name) for name in ONE_THREAD}
     os.environ.update(ONE_THREAD)
     others = set(multiprocessing.active_children())
+    # Not max_tasks_per_child: with it, Python 3.11 waits for ever once a process has done its
+    # tasks (seen after 50 runs; github.com/python/cpython/issues/115634).
     executor: Any = concurrent.futures.ProcessPoolExecutor(
-        jobs,
-        multiprocessing.get_context("spawn"),
-        initializer=_obey_the_parent,
-        max_tasks_per_child=_TASKS_A_PROCESS,
+        jobs, multiprocessing.get_context("spawn"), initializer=_obey_the_parent
     )
     try:
         yield functools.partial(executor.submit, run_task)
@@ -94,6 +89,8 @@ def dask_cluster(address: str) -> Iterator[Submit]:
         raise UserError(f"no Dask scheduler answers at {address}: {error}") from error
     with client:
         here = records.versions()
+        if not client.scheduler_info()["workers"]:
+            _log.warning("%s has no workers yet; waiting for them", address)
         for worker, there in client.run(records.versions).items():
             if there != here:
                 raise UserError(f"worker {worker} has {there}, this process {here}: install alike")
@@ -143,7 +140,12 @@ def _run_missing(
         with _Progress(missing) as progress:
             for future in concurrent.futures.as_completed(futures):
                 task = futures[future]
-                records.save(paths[task], future.result())
+                record = future.result()
+                if record.key != paths[task].stem:
+                    raise UserError(
+                        f"a worker that joined has other versions: {record.versions}; install alike"
+                    )
+                records.save(paths[task], record)
                 progress.finished(task)
     except BrokenProcessPool as error:
         raise UserError(

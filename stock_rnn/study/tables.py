@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from stock_rnn.config import OPTIMIZERS
-from stock_rnn.study.claims import REPORT_TABLES, Study, gradient_exponent
+from stock_rnn.study.claims import REPORT_TABLES, Study, gradient_exponent, over
 from stock_rnn.study.episodes import episodes, escape
 from stock_rnn.study.plan import LEARNING_RATES, NETWORKS, PROTOCOLS, SIZES
 from stock_rnn.study.records import Record
@@ -75,7 +75,7 @@ def optimizers(study: Study) -> pd.DataFrame:
         runs = list(study.runs(protocol, network, optimizer).values())
         if runs:
             skill = summarize(
-                np.array([1.0 - r.last("test_loss") / r.persistence["test"] for r in runs])
+                np.array([1.0 - over(r.last("test_loss"), r.persistence["test"]) for r in runs])
             )
             rows.append(
                 {
@@ -95,27 +95,32 @@ def improvement(study: Study) -> pd.DataFrame:
     """P(X < Y): the probability that X's run has the lower test loss, over the networks."""
     rows: Rows = []
     for protocol, (x, y) in itertools.product(PROTOCOLS, itertools.combinations(OPTIMIZERS, 2)):
-        ours, theirs, runs = [], [], []
-        for network in NETWORKS:
-            a, b = study.runs(protocol, network, x), study.runs(protocol, network, y)
-            seeds = sorted(a.keys() & b.keys())
-            if seeds:
-                ours.append(np.array([a[seed].last("test_loss") for seed in seeds]))
-                theirs.append(np.array([b[seed].last("test_loss") for seed in seeds]))
-                runs += [r for seed in seeds for r in (a[seed], b[seed])]
-        # Seeds are resampled together over the networks: all must have the same.
-        if ours and len({len(values) for values in ours}) == 1:
-            found = probability_of_improvement(ours, theirs)
+        pairs = [
+            (ours, theirs)
+            for network in NETWORKS
+            if (ours := study.runs(protocol, network, x))
+            and (theirs := study.runs(protocol, network, y))
+        ]
+        # Seeds are resampled together over the networks: those that all of them have.
+        every = [set(runs) for pair in pairs for runs in pair]
+        seeds = sorted(set.intersection(*every)) if every else []
+        if seeds:
+            losses = [
+                [np.array([runs[seed].last("test_loss") for seed in seeds]) for runs in side]
+                for side in zip(*pairs, strict=True)
+            ]
+            found = probability_of_improvement(*losses)
+            used = [runs[seed] for pair in pairs for runs in pair for seed in seeds]
             rows.append(
                 {
                     "protocol": protocol,
                     "x": x,
                     "y": y,
-                    "networks": len(ours),
+                    "networks": len(pairs),
                     "probability": found.value,
                     **_interval(found),
                     "seeds": found.seeds,
-                    "runs": _keys(runs),
+                    "runs": _keys(used),
                 }
             )
     return pd.DataFrame(rows)
@@ -195,7 +200,7 @@ def curvature(study: Study) -> pd.DataFrame:
         row = {"protocol": protocol, "network": network_name(network), "optimizer": optimizer}
         for name, value in columns.items():
             values = np.array([value(r) for r in runs])
-            found = summarize(values[np.isfinite(values)])
+            found = summarize(values)
             row |= {f"{name}_iqm": found.value}
             row |= {f"{name}_{end}": v for end, v in _interval(found).items()}
         rows.append({**row, "seeds": len(runs), "runs": _keys(runs)})

@@ -112,6 +112,8 @@ def decide(
 
 def _summary(claim: Claim, values: np.ndarray, family: int) -> Summary:
     if claim.scale == "share":
+        if np.isnan(values).any():
+            return summarize(values, claims=family)
         return summarize_share(values > 0.5, claims=family)
     if claim.scale == "log":
         with np.errstate(divide="ignore"):
@@ -137,7 +139,8 @@ def _sentence(
         f"over {seeds} {'seed' if seeds == 1 else 'seeds'} the {what} is {show(summary.value)}"
     )
     if lost := _without_number(claim, values):
-        words.append(f"and {lost} of them give no number, as a run diverged, so no interval;")
+        why = "a run diverged, or ended before it could tell"
+        words.append(f"and {lost} of them give no number ({why}), so no interval;")
     elif seeds < needed:
         words.append(f"and {needed} are needed to judge {family} claims at 95 %;")
     else:

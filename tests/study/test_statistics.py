@@ -299,8 +299,13 @@ def test_ours_over_theirs_and_theirs_over_ours_make_one(seed):
 def test_a_sure_improvement_is_one_whatever_is_resampled():
     x, y = np.arange(10.0), np.arange(10.0) + 100
     better, worse = probability_of_improvement([x], [y]), probability_of_improvement([y], [x])
-    assert (better.value, better.interval) == (1.0, (1.0, 1.0))
-    assert (worse.value, worse.interval) == (0.0, (0.0, 0.0))
+    # What n seeds that agree can say: the resamples alone would say "surely".
+    limit = 0.025**0.1
+    assert (better.value, *better.interval) == pytest.approx((1.0, limit, 1.0))
+    assert (worse.value, *worse.interval) == pytest.approx((0.0, 0.0, 1 - limit))
+    equal = probability_of_improvement([np.ones(10)], [np.ones(10)])
+    assert equal.value == 0.5
+    assert np.isnan(equal.interval).all()
 
 
 def test_a_diverged_run_is_worse_than_any_other_and_ties_with_its_like():

@@ -216,16 +216,34 @@ def test_who_leaves_a_constructed_saddle_first(sgd_leaves, rmsprop_leaves, verdi
     assert judge(study, CLAIM["rmsprop-escapes-first"], family=FAMILY).verdict == verdict
 
 
-@pytest.mark.parametrize(
-    ("loss", "norm", "holds"), [(0.5, 0.5, 1.0), (2.0, 0.5, 0.0), (0.5, 0.001, 0.0)]
-)
-def test_passing_the_saddle_needs_a_lower_loss_and_another_end(loss, norm, holds):
-    ours = record(
-        "rmsprop", train_loss=loss, gradient_norm=[1.0, norm], certified_negative=[1.0, 1.0]
-    )
-    study = Study([ours, record("sgd", train_loss=1.0)])
-    found = judge(study, CLAIM["rmsprop-passes-the-saddle"])
-    assert found.values == {0: holds}
+@pytest.mark.parametrize(("loss", "holds"), [(0.5, 1.0), (1.0, 0.0), (2.0, 0.0)])
+def test_passing_the_saddle_is_ending_at_a_lower_training_loss(loss, holds):
+    # Each procedure by its own training loss.
+    ours = record("rmsprop", train_loss_dropout=loss, train_loss=9.0)
+    study = Study([ours, record("sgd", train_loss_dropout=1.0, train_loss=1.0)])
+    claim = CLAIM["rmsprop-passes-the-saddle"]
+    assert judge(study, claim).values == {0: holds}
+    assert judge(study, claim, Variant("appendix", dropout=False)).values == {0: 0.0}
+
+
+def test_where_neither_leaves_the_saddle_it_is_not_known_which_is_first():
+    def staying(optimizer, seed):
+        return record(optimizer, seed, start="saddle", displacement=[1.0, 1.1], step=[0, 1])
+
+    study = Study([staying(name, seed) for name in ("sgd", "rmsprop") for seed in range(10)])
+    found = judge(study, CLAIM["rmsprop-escapes-first"], family=FAMILY)
+    assert found.verdict == UNDECIDED
+    assert "10 of them give no number" in found.sentence
+
+
+def test_what_a_diverged_run_would_have_ended_at_is_not_known():
+    at = {"gradient_norm": [1.0, 0.001], "certified_negative": [1.0, 1.0]}
+    runs = [record("sgd", seed, **at) for seed in range(10)]
+    assert judge(Study(runs), CLAIM["sgd-ends-at-a-saddle"], family=FAMILY).verdict == REPRODUCED
+    runs[3] = dataclasses.replace(runs[3], diverged=1)
+    found = judge(Study(runs), CLAIM["sgd-ends-at-a-saddle"], family=FAMILY)
+    assert found.verdict == UNDECIDED
+    assert "1 of them give no number" in found.sentence
 
 
 # Where nothing is decided
@@ -271,7 +289,7 @@ def test_diverged_runs_leave_no_interval(lost, words):
     assert found.verdict == UNDECIDED
     assert np.isnan([*found.summary.interval, *found.summary.simultaneous]).all()
     assert [found.values[seed] for seed in range(lost)] == [INF] * lost
-    assert f"{words} give no number, as a run diverged, so no interval" in found.sentence
+    assert f"{words} give no number (a run diverged" in found.sentence
     assert "[" not in found.sentence
 
 
@@ -315,7 +333,7 @@ def test_a_variant_reads_its_own_split_losses_and_optimizer():
         "appendix, dropout off": {0: 6.0},
         "text, dropout on": {0: 7.0},
         "text, dropout off": {0: 5.0},
-        "appendix, dropout off, rmsprop-tf1": {0: 4.0},
+        "appendix, dropout on, rmsprop-tf1": {0: 4.0},
     }
     assert Variant("appendix", dropout=True) == PRIMARY
 
@@ -457,7 +475,7 @@ def test_what_the_report_gives_is_computed_from_its_tables():
         "rmsprop-beats-sgd": test["5.1"] / test["5.2"],
         "sgd-underfits": test["5.1"] / train["5.1"],
         "width-tenfold": test["5.2"] / test["5.3"],
-        "wider-is-better": test["5.2"] / test["5.3"],
+        "wider-is-better": min(test["5.2"] / test["5.3"], train["5.2"] / train["5.3"]),
         "deeper-is-better": test["5.3"] / test["5.4"],
         **{f"table-{table}-test-loss": loss for table, loss in test.items()},
     }
@@ -511,31 +529,36 @@ def test_growth_to_the_other_side_is_an_escape_and_of_exactly_e_too():
     assert escape_step(record(displacement=[1.0, 2.718, 2.718], step=[0, 1, 2])) == INF
 
 
-@pytest.mark.parametrize("exponent", [-0.25, -1.0, 0.0])
+def with_mean_square(step, exponent):
+    """Norms whose mean square so far is exactly t^(2 exponent), after a huge start."""
+    count = np.arange(1, len(step))
+    sums = count * step[1:] ** (2 * exponent)
+    return np.sqrt(np.concatenate([[1e9], np.diff(sums, prepend=0.0)]))
+
+
+@pytest.mark.parametrize("exponent", [-0.25, -0.4, 0.0])
 def test_the_exponent_of_a_power_law_is_recovered(exponent):
     step = np.arange(30) * 20.0
-    norm = 3.0 * np.maximum(step, 1.0) ** exponent
-    norm[0] = 1e-9  # Before the first step there is no rate.
-    run = record(step=step, gradient_norm=norm)
-    assert gradient_exponent(run) == pytest.approx(exponent, abs=1e-12)
+    run = record(step=step, gradient_norm=with_mean_square(step, exponent))
+    assert gradient_exponent(run) == pytest.approx(exponent, abs=1e-6)
 
 
-def test_the_exponent_is_that_of_the_best_gradient_so_far():
-    step = np.arange(30) * 20.0
-    norm = np.maximum(step, 1.0) ** -0.5
-    bumpy = norm.copy()
-    bumpy[10:20] = norm[9] * 5  # What is worse than before does not count ...
-    held = np.minimum.accumulate(bumpy[1:])
-    expected = np.polyfit(np.log(step[1:]), np.log(held), 1)[0]
-    assert gradient_exponent(record(step=step, gradient_norm=bumpy)) == pytest.approx(expected)
-    rising = record(step=[0, 1, 2, 3], gradient_norm=[9.0, 1.0, 2.0, 3.0])
-    assert gradient_exponent(rising) == pytest.approx(0, abs=1e-12)
+def test_noise_does_not_converge():
+    rng = np.random.default_rng(0)
+    step = np.arange(51) * 18.0
+    found = [
+        gradient_exponent(record(step=step, gradient_norm=np.abs(rng.normal(size=51))))
+        for _ in range(200)
+    ]
+    # The smallest norm so far would have fallen with an exponent of -0.9.
+    assert abs(np.mean(found)) < 0.15
 
 
 def test_the_exponent_passes_over_epochs_that_were_not_measured():
     step = np.arange(21) * 20.0
-    norm = np.where(np.arange(21) % 5 == 0, np.maximum(step, 1.0) ** -0.75, NAN)
-    assert gradient_exponent(record(step=step, gradient_norm=norm)) == pytest.approx(-0.75)
+    norm = np.full(21, NAN)
+    norm[::5] = with_mean_square(step[::5], -0.3)
+    assert gradient_exponent(record(step=step, gradient_norm=norm)) == pytest.approx(-0.3)
 
 
 def test_one_measurement_or_none_has_no_exponent():
@@ -627,10 +650,10 @@ def test_a_record_survives_its_file(tmp_path):
         gradient_norm=[NAN, 1 / 3, 5e-324, -0.0],
         lambda_max=[INF, 1.0, -INF, 1e308],
     )
-    path = tmp_path / "record.json"
+    path = tmp_path / f"{before.key}.json"
     records.save(path, before)
     after = records.load(path)
-    assert [p.name for p in tmp_path.iterdir()] == ["record.json"]
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
     for field in dataclasses.fields(Record):
         if field.name != "epochs":
             assert getattr(after, field.name) == getattr(before, field.name)
@@ -701,7 +724,7 @@ def test_a_diverged_run_is_named_wherever_it_stands_in_a_ratio():
         verdict = judge(study, claim, family=len(CLAIMS))
         assert verdict.verdict == UNDECIDED
         assert "over 10 seeds" in verdict.sentence
-        assert "1 of them give no number, as a run diverged, so no interval" in verdict.sentence
+        assert "1 of them give no number (a run diverged" in verdict.sentence
 
 
 def test_a_run_that_diverges_moves_the_interquartile_mean_no_further_than_the_worst():
@@ -733,3 +756,12 @@ def test_equal_is_neither_better_nor_worse_but_not_what_was_claimed():
     assert decide((1.0, 2.0), (1.0, math.inf), strict=True) == UNDECIDED
     assert decide((math.nextafter(1.0, 2.0), 2.0), (1.0, math.inf), strict=True) == REPRODUCED
     assert all(claim.strict for claim in CLAIMS if claim.region[1] == math.inf)
+
+
+@pytest.mark.parametrize("key", ["../../elsewhere", "/etc", "0123456789abcdef"])
+def test_a_record_that_names_another_key_is_refused(key, tmp_path):
+    # Its key becomes the name of a folder that is replaced.
+    path = tmp_path / "00000000000000aa.json"
+    records.save(path, dataclasses.replace(record(), key=key))
+    with pytest.raises(UserError, match="is damaged"):
+        records.load(path)

@@ -39,8 +39,8 @@ def local_processes(jobs: int) -> Iterator[Submit]:
     before = {name: os.environ.get(name) for name in ONE_THREAD}
     os.environ.update(ONE_THREAD)
     others = set(multiprocessing.active_children())
-    # Not max_tasks_per_child: with it, Python 3.11 waits for ever once a process has done its
-    # tasks (seen after 50 runs; github.com/python/cpython/issues/115634).
+    # Without max_tasks_per_child: with it, Pythons from 3.11 on wait for ever once the processes
+    # have done their tasks (seen after 50 runs; CPython's issue 115634).
     executor: Any = concurrent.futures.ProcessPoolExecutor(
         jobs, multiprocessing.get_context("spawn"), initializer=_obey_the_parent
     )

@@ -254,7 +254,7 @@ def escapes(study: Study) -> Drawn | None:
 def sizes(study: Study) -> Drawn | None:
     """Training and test loss of RMSProp by the number of units."""
     table = tables.sizes(study)
-    if not len(table):
+    if not len(table) or not np.isfinite(table["mean"]).any():
         return None
     figure, panels = _figure(10, 4.4, 1, 2)
     _losses(panels, table, "lstm_size", "units (one layer, rmsprop)", 2)
@@ -264,7 +264,7 @@ def sizes(study: Study) -> Drawn | None:
 def rates(study: Study) -> Drawn | None:
     """Training and test loss of SGD by its learning rate, RMSProp's beside it."""
     table = tables.rates(study)
-    if not len(table):
+    if not len(table) or not np.isfinite(table["mean"]).any():
         return None
     figure, panels = _figure(10, 4.4, 1, 2)
     _losses(panels, table, "init_learning_rate", "SGD's learning rate (1 x 32)", 10)

@@ -141,10 +141,15 @@ def verdict_table(verdicts: Sequence[Verdict]) -> str:
         ours = show(summary.value)
         if summary.interval[0] == summary.interval[0]:
             ours += f" [{show(summary.interval[0])}, {show(summary.interval[1])}]"
-        lines.append(
-            f"| “{claim.says}” ({claim.section}) | {claim.statistic} | {show(claim.report)} | "
-            f"{ours} | {summary.seeds} | **{verdict.verdict}** |"
+        cells = (
+            f"“{claim.says}” ({claim.section})",
+            claim.statistic,
+            show(claim.report),
+            ours,
+            str(summary.seeds),
+            f"**{verdict.verdict}**",
         )
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
 
 

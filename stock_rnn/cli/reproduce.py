@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stock_rnn.cli._command import Parser, add_settings, given_settings, run_command
-from stock_rnn.config import Config
+from stock_rnn.config import Config, flag
 from stock_rnn.errors import UserError
 from stock_rnn.terminal import quiet_import
 
@@ -62,10 +62,11 @@ def _parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit code."""
     words = sys.argv[1:] if argv is None else list(argv)
-    arguments = _parser().parse(words)
+    parser = _parser()
+    arguments = parser.parse(words)
 
     def command() -> None:
-        _check(arguments)
+        _check(arguments, parser)
         if arguments.from_results is not None:
             _draw(arguments.from_results)
         else:
@@ -76,9 +77,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
 
 
-def _check(arguments: argparse.Namespace) -> None:
+def _check(arguments: argparse.Namespace, parser: Parser) -> None:
     from stock_rnn.study.plan import PROTOCOLS
 
+    given = {name for name, value in vars(arguments).items() if value != parser.get_default(name)}
+    for name, conflicts in (
+        ("quick", given & {"seeds", "protocols", "sweeps"}),
+        ("from_results", given - {"from_results"}),
+    ):
+        if name in given and conflicts:
+            words = ", ".join(flag(other) for other in sorted(conflicts))
+            raise UserError(f"{flag(name)} leaves nothing to {words}: give one or the other")
     for name in ("seeds", "jobs"):
         if getattr(arguments, name) < 1:
             raise UserError(f"--{name} must be at least 1. Received: {getattr(arguments, name)}")

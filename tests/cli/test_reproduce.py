@@ -223,6 +223,8 @@ def _wait(holds, seconds):
         (("--protocols", "appendix,tixt"), "--protocols must be of appendix, text. Received:"),
         (("--seeds", "many"), "argument --seeds: invalid int value: 'many'"),
         (("--csv", "nowhere.csv"), "nowhere.csv"),
+        (("--quick", "--seeds", "5"), "--quick leaves nothing to --seeds: give one or the other"),
+        (("--from-results", "results", "--symbol", "^IXIC"), "--from-results leaves nothing to"),
         (("--start", "2018-12-27", "--end", "2018-12-31", "--quick"), "too few"),
     ],
 )

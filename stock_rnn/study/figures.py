@@ -104,8 +104,8 @@ def eigenvalues(study: Study, protocol: str, network: tuple[int, int]) -> Drawn 
     everything = [record for records in runs.values() for record in records]
     level = float(np.mean([r.persistence["train"] for r in everything]))
     loss.axhline(level, color=PERSISTENCE, lw=1.2, ls=":", label="persistence")
-    gradient.axhline(SMALL_GRADIENT, color="black", lw=0.8, label="counts as small below")
-    gradient.legend(loc="upper right", fontsize="small")
+    small = gradient.axhline(SMALL_GRADIENT, color="black", lw=0.8, label="counts as small below")
+    gradient.legend(handles=[small], loc="lower left", fontsize="small")
     loss.set(yscale="log", ylabel="training loss (MSE)")
     gradient.set(yscale="log", ylabel="gradient norm, share of the first")
     top.set(ylabel=r"$\lambda_{\max}$ of the Hessian", ylim=(0, None))
@@ -224,9 +224,9 @@ def escapes(study: Study) -> Drawn | None:
     axes.axhline(last, color=PERSISTENCE, lw=1.0, ls=":")
     axes.annotate(
         "end of the runs",
-        (1.0, last),
+        (0.005, last),
         xycoords=("axes fraction", "data"),
-        ha="right",
+        ha="left",
         va="bottom",
         fontsize="small",
         color=PERSISTENCE,

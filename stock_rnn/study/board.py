@@ -53,7 +53,7 @@ def write_board(folder: Path, found: Sequence[Record]) -> None:
     for place in folder.iterdir():
         if _KEY.fullmatch(place.name):
             shutil.rmtree(place)
-    for record in tqdm.tqdm(found, desc="TensorBoard", unit="run", leave=False):
+    for record in tqdm.tqdm(found, desc="TensorBoard", unit="run", leave=False, disable=None):
         writer = tf.summary.create_file_writer(str(folder / record.key))
         with writer.as_default():
             hparams.hparams_config(

@@ -301,6 +301,8 @@ def _losses(panels: list[Axes], table: pd.DataFrame, setting: str, label: str, b
         level = float(of["persistence"].iloc[0])
         axes.axhline(level, color=PERSISTENCE, lw=1.2, ls=":", label="persistence")
         axes.set_xscale("log", base=base)
+        # Settings without a mean have their place too.
+        axes.set_xlim(of[setting].min() / base**0.5, of[setting].max() * base**0.5)
         axes.set(
             yscale="log",
             xlabel=label,

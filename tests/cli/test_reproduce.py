@@ -134,6 +134,7 @@ def test_the_page_needs_nothing_beside_itself_and_its_links_lead_somewhere(quick
 @pytest.mark.slow
 def test_hparams_of_every_run(quick):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.util.tensor_util import make_ndarray
 
     first, _, _ = quick
     rows = pd.read_csv(first / "runs.csv")
@@ -144,7 +145,7 @@ def test_hparams_of_every_run(quick):
     events.Reload()
     plugin = events.summary_metadata["_hparams_/session_start_info"].plugin_data
     assert plugin.plugin_name == "hparams"
-    last = events.Tensors("test_loss")[-1].tensor_proto.float_val[0]
+    last = float(make_ndarray(events.Tensors("test_loss")[-1].tensor_proto))
     assert last == pytest.approx(row["test_loss"], rel=1e-6)
 
 

@@ -1,6 +1,7 @@
 """Many tasks: kept once finished, gone on with, and the same wherever they run."""
 
 import concurrent.futures
+import dataclasses
 import json
 import os
 import signal
@@ -29,7 +30,8 @@ class Answers:
         if self.left is not None and len(self.asked) > self.left:
             future.set_exception(self.error)
         else:
-            future.set_result(self.known[task])
+            key = task.key(prices.sha256, records.versions())
+            future.set_result(dataclasses.replace(self.known[task], key=key))
         return future
 
 
@@ -221,3 +223,14 @@ def test_a_task_survives_the_way_to_a_worker(small_tasks):
 
 def test_versions_are_what_the_bits_depend_on():
     assert set(records.versions()) == {"tensorflow", "keras", "numpy"}
+
+
+def test_a_record_of_another_key_is_refused(small_tasks, small_prices, small_records, tmp_path):
+    def joined_later(task, prices):
+        future = concurrent.futures.Future()
+        future.set_result(dataclasses.replace(small_records[0], key="0" * 16))
+        return future
+
+    with pytest.raises(UserError, match="a worker that joined has other versions"):
+        sweep.sweep(small_tasks, small_prices, tmp_path, joined_later)
+    assert not list(tmp_path.glob("*.json"))

@@ -24,12 +24,12 @@ from stock_rnn.curvature import (
     extreme_search,
     load_measurements,
 )
-from stock_rnn.dataset import StockDataSet
-from stock_rnn.epochs import EpochModel, training_epochs
-from stock_rnn.model import build_model
+from stock_rnn.data.dataset import StockDataSet
+from stock_rnn.network.model import build_model
 from stock_rnn.optimizers import make_optimizer
 from stock_rnn.prices import load_prices
-from stock_rnn.training import train as train_run
+from stock_rnn.training.epochs import EpochModel, training_epochs
+from stock_rnn.training.train import train as train_run
 
 EXAMPLES = 1131
 ALTERNATIONS = 3

@@ -14,26 +14,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stock_rnn.config import Config, resolve
-    from stock_rnn.dataset import StockDataSet
+    from stock_rnn.data.dataset import StockDataSet
     from stock_rnn.errors import UserError
-    from stock_rnn.forecasting import Forecaster, load_run
-    from stock_rnn.model import build_model
+    from stock_rnn.forecasting.forecaster import Forecaster, load_run
+    from stock_rnn.network.model import build_model
     from stock_rnn.prices import Prices, load_prices
-    from stock_rnn.training import train
+    from stock_rnn.training.train import train
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Config": "config",
-    "Forecaster": "forecasting",
+    "Forecaster": "forecasting.forecaster",
     "Prices": "prices",
-    "StockDataSet": "dataset",
+    "StockDataSet": "data.dataset",
     "UserError": "errors",
-    "build_model": "model",
+    "build_model": "network.model",
     "load_prices": "prices",
-    "load_run": "forecasting",
+    "load_run": "forecasting.forecaster",
     "resolve": "config",
-    "train": "training",
+    "train": "training.train",
 }
 
 __all__ = [

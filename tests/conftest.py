@@ -41,7 +41,7 @@ def small_config():
 @pytest.fixture(scope="session")
 def small_run(small_config, tmp_path_factory):
     """A complete run of `small_config`. Tests that change it must copy it."""
-    from stock_rnn.training import train
+    from stock_rnn.training.train import train
 
     folder = tmp_path_factory.mktemp("runs")
     return train(

@@ -16,7 +16,7 @@ from stock_rnn.config import SPECTRA, Config
 from stock_rnn.errors import UserError
 
 if TYPE_CHECKING:
-    from stock_rnn.metrics import Score
+    from stock_rnn.forecasting.metrics import Score
 
 _PRICE_SETTINGS = ("symbol", "source", "csv", "period", "start", "end")
 
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def command() -> None:
         from stock_rnn.terminal import quiet_import
-        from stock_rnn.training import prices_of
+        from stock_rnn.training.train import prices_of
 
         if arguments.spectrum not in (None, *SPECTRA):
             raise UserError(
@@ -64,8 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         others = given_settings(arguments)
         prices = prices_of(Config(**others)) if others else None
         with quiet_import():
-            from stock_rnn.evaluation import evaluate, evaluate_on
-            from stock_rnn.forecasting import load_run
+            from stock_rnn.forecasting.evaluation import evaluate, evaluate_on
+            from stock_rnn.forecasting.forecaster import load_run
         forecaster = load_run(
             arguments.run,
             models_dir=arguments.models_dir,
@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(table(result.scores))
         files = list(result.files)
         if arguments.spectrum is not None:
-            from stock_rnn.spectra import describe_spectrum
+            from stock_rnn.forecasting.spectra import describe_spectrum
 
             lines, drawn = describe_spectrum(forecaster, arguments.spectrum)
             print("\n".join(lines))

@@ -99,9 +99,11 @@ def _check(arguments: argparse.Namespace, parser: Parser) -> None:
 
 
 def _run(arguments: argparse.Namespace, command: str) -> None:
-    from stock_rnn import runs
-    from stock_rnn.study import plan, records, results, sweep
-    from stock_rnn.training import dataset_of, prices_of
+    from stock_rnn.study import plan, records
+    from stock_rnn.study.report import results
+    from stock_rnn.study.run import sweep
+    from stock_rnn.training import runs
+    from stock_rnn.training.train import dataset_of, prices_of
 
     data = given_settings(arguments)
     prices = prices_of(Config(**data))
@@ -135,13 +137,13 @@ def _scope(arguments: argparse.Namespace) -> Any:
 
 
 def _draw(path: Path) -> None:
-    from stock_rnn.study import results
-    from stock_rnn.study.sweep import alone_in
+    from stock_rnn.study.report import results
+    from stock_rnn.study.run.sweep import alone_in
 
     folder = results.Folder(path)
     command, found = results.read_study(folder)
     with quiet_import():
-        from stock_rnn.study.board import write_board
+        from stock_rnn.study.report.tensorboard import write_board
     try:
         with alone_in(path):
             verdicts = results.write_results(folder, command, found)

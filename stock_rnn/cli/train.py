@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def command() -> None:
         config = resolve(arguments.preset, given_settings(arguments))
-        from stock_rnn.training import train
+        from stock_rnn.training.train import train
 
         run = train(
             config,

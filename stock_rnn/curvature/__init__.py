@@ -6,32 +6,23 @@ extreme_eigenpairs(hessian)         # λ_min and λ_max, with residuals
 model.fit(x, y, callbacks=[HessianCallback(x, y)])
 """
 
-from stock_rnn.curvature.blocks import (
-    RestrictedOperator,
-    gate_blocks,
-    layer_blocks,
-    select_variables,
-)
-from stock_rnn.curvature.callback import (
-    HessianCallback,
-)
-from stock_rnn.curvature.density import (
-    NegativeFraction,
-    SpectralDensity,
-    negative_fraction,
-    spectral_density,
-)
-from stock_rnn.curvature.estimate import (
-    Estimate,
-)
-from stock_rnn.curvature.exact import (
+from stock_rnn.curvature.algorithms.dense import (
     ExactHessian,
     ExactSpectrum,
     TooLargeError,
     exact_hessian,
     exact_spectrum,
 )
-from stock_rnn.curvature.lanczos import (
+from stock_rnn.curvature.algorithms.density import (
+    NegativeFraction,
+    SpectralDensity,
+    negative_fraction,
+    spectral_density,
+)
+from stock_rnn.curvature.algorithms.estimate import (
+    Estimate,
+)
+from stock_rnn.curvature.algorithms.extreme import (
     Eigenpairs,
     ExtremeEigenpairs,
     extreme_eigenpairs,
@@ -39,7 +30,15 @@ from stock_rnn.curvature.lanczos import (
     following,
     top_eigenpairs,
 )
-from stock_rnn.curvature.landscape import (
+from stock_rnn.curvature.algorithms.trace import (
+    trace,
+)
+from stock_rnn.curvature.analysis.critical_point import (
+    CriticalPoint,
+    classify_critical_point,
+    condition_number,
+)
+from stock_rnn.curvature.analysis.landscape import (
     LossSlice,
     NegativeDirection,
     NegativeShare,
@@ -50,40 +49,41 @@ from stock_rnn.curvature.landscape import (
     negative_subspace_share,
     taylor_step,
 )
-from stock_rnn.curvature.linear import (
-    Method,
-    NonFiniteError,
-    SymmetricOperator,
-    run,
+from stock_rnn.curvature.analysis.resampling import (
+    SamplingError,
+    sampling_error,
 )
-from stock_rnn.curvature.measurement import (
-    Measurement,
-    load_measurements,
-    measure,
-    save_measurements,
+from stock_rnn.curvature.operators.blocks import (
+    RestrictedOperator,
+    gate_blocks,
+    layer_blocks,
+    select_variables,
 )
-from stock_rnn.curvature.operator import (
+from stock_rnn.curvature.operators.hessian import (
     HessianOperator,
     NonDeterministicLossError,
     SecondDerivativeError,
 )
-from stock_rnn.curvature.preconditioned import (
+from stock_rnn.curvature.operators.preconditioned import (
     PreconditionedOperator,
     preconditioned,
     register_preconditioner,
     stability_line,
 )
-from stock_rnn.curvature.saddle import (
-    CriticalPoint,
-    classify_critical_point,
-    condition_number,
+from stock_rnn.curvature.operators.protocol import (
+    Method,
+    NonFiniteError,
+    SymmetricOperator,
+    run,
 )
-from stock_rnn.curvature.sampling import (
-    SamplingError,
-    sampling_error,
+from stock_rnn.curvature.tracking.callback import (
+    HessianCallback,
 )
-from stock_rnn.curvature.trace import (
-    trace,
+from stock_rnn.curvature.tracking.measurement import (
+    Measurement,
+    load_measurements,
+    measure,
+    save_measurements,
 )
 
 __all__ = [

@@ -12,13 +12,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from stock_rnn.curvature.density import SpectralDensity
-from stock_rnn.curvature.estimate import Estimate
-from stock_rnn.curvature.lanczos import SMALL, ExtremeEigenpairs
-from stock_rnn.curvature.landscape import LossSlice
-from stock_rnn.curvature.linear import Array
-from stock_rnn.curvature.measurement import Measurement
-from stock_rnn.curvature.saddle import KINDS
+from stock_rnn.curvature.algorithms.density import SpectralDensity
+from stock_rnn.curvature.algorithms.estimate import Estimate
+from stock_rnn.curvature.algorithms.extreme import SMALL, ExtremeEigenpairs
+from stock_rnn.curvature.analysis.critical_point import KINDS
+from stock_rnn.curvature.analysis.landscape import LossSlice
+from stock_rnn.curvature.operators.protocol import Array
+from stock_rnn.curvature.tracking.measurement import Measurement
 
 # The Okabe-Ito palette, which colour-blind readers can tell apart; the markers
 # differ besides.

@@ -45,7 +45,7 @@ class Task:
     Attributes:
         config: the settings of the training.
         start: "drawn", the initial weights of the seed; "saddle", beside a strict
-            saddle that is constructed in `stock_rnn.study.saddle_start`.
+            saddle that is constructed in `stock_rnn.study.run.saddle_start`.
         deep: epochs after which the costly measurements are made (negative index, shares in
             the negative subspace, preconditioned spectrum); 0 is before the first.
         probes: random probes of the negative index.

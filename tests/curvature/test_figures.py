@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from stock_rnn.curvature import figures
-from stock_rnn.curvature.density import spectral_density
-from stock_rnn.curvature.lanczos import ExtremeEigenpairs
-from stock_rnn.curvature.landscape import LossSlice
-from stock_rnn.curvature.measurement import Measurement
-from stock_rnn.curvature.saddle import KINDS
+from stock_rnn.curvature.algorithms.density import spectral_density
+from stock_rnn.curvature.algorithms.extreme import ExtremeEigenpairs
+from stock_rnn.curvature.analysis.critical_point import KINDS
+from stock_rnn.curvature.analysis.landscape import LossSlice
+from stock_rnn.curvature.tracking.measurement import Measurement
 
 
 def measurement(epoch, low, high, kind):

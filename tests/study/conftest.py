@@ -29,7 +29,7 @@ def small_tasks():
 @pytest.fixture(scope="session")
 def small_folder(small_tasks, small_prices, tmp_path_factory):
     """Where their records are kept."""
-    from stock_rnn.study.sweep import local_processes, sweep
+    from stock_rnn.study.run.sweep import local_processes, sweep
 
     folder = tmp_path_factory.mktemp("study") / "runs"
     with local_processes(1) as executor:

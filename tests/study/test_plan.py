@@ -9,7 +9,7 @@ import pytest
 
 from stock_rnn.config import OPTIMIZERS, PRESETS, Config, resolve
 from stock_rnn.study import plan as planning
-from stock_rnn.study.claims import REPORT_TABLES
+from stock_rnn.study.judge.claims import REPORT_TABLES
 from stock_rnn.study.plan import (
     LEARNING_RATES,
     NETWORKS,

@@ -1,0 +1,454 @@
+"""Eigenvalues at the ends of a symmetric matrix's spectrum, with true residuals.
+
+The search is band Lanczos (Ruhe 1979, "Implementation aspects of band Lanczos
+algorithms"): the Krylov space of one or of several starting vectors, one product
+a step. With one starting vector it is Lanczos's method (Paige 1972; Parlett, "The
+Symmetric Eigenvalue Problem", chapter 13). All in float64, every new vector
+orthogonalized twice against the whole basis, which is shrunk to its outermost
+Ritz vectors when it is full (thick restart: Wu and Simon 2000).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+
+from stock_rnn.curvature.operators.protocol import (
+    Array,
+    Method,
+    NonFiniteError,
+    SymmetricOperator,
+    run,
+)
+
+# An end smaller than this fraction of the largest |λ| is found relative to that
+# fraction: an eigenvalue at zero has no relative accuracy.
+SMALL = 1e-4
+
+# Products that a search from nothing makes at least. Where most eigenvalues are all but
+# zero, three or four steps give a pair of tiny residual that is not yet at the end.
+FEWEST = 12
+
+# Entries of the basis that are worked on at a time: they stay in the cache, and BLAS
+# leaves so few to one thread. Its threads would wait in a busy loop for their next
+# call, while TensorFlow's make the next product on the same cores.
+TILE = 32768
+FEWEST_ROWS = 4  # a tile is never wider than with so many: BLAS has threads for long rows
+
+# What is left of a vector once the basis is taken out counts as nothing below this.
+NOTHING = 1e-14
+
+
+@dataclass(frozen=True)
+class ExtremeEigenpairs:
+    """Both ends of the spectrum of a symmetric matrix A, as far as they are known.
+
+    For every unit vector v and number λ, *some* eigenvalue of A lies within
+    ‖Av - λv‖ of λ (Parlett, "The Symmetric Eigenvalue Problem", theorem 4.5.1).
+    Since ``eigenvalues[0]`` is the Rayleigh quotient vᵀAv of its vector, the
+    smallest eigenvalue is certainly at most that number, and an eigenvalue lies
+    within ``residuals[0]`` of it. ``rounding`` is the bar for products that are
+    made in float32. What no bar covers: that a still smaller eigenvalue exists
+    whose vector the search has missed.
+    """
+
+    eigenvalues: Array  # (2,): λ_min, λ_max
+    vectors: Array  # (n, 2): unit columns
+    residuals: Array  # (2,): ‖Av - λv‖ of each
+    matvecs: int  # products with A, those for the residuals included
+    converged: bool  # both residuals within the tolerance
+    ritz_values: Array  # (m,): ascending, of the final Krylov space
+    rounding: float = 0.0  # how far a product itself may be off, as a norm
+    earlier: Array | None = None  # (n,): the smallest end's vector before this one, see `following`
+
+    @property
+    def lambda_min(self) -> float:
+        """The smallest Ritz value."""
+        return float(self.eigenvalues[0])
+
+    @property
+    def lambda_max(self) -> float:
+        """The largest Ritz value."""
+        return float(self.eigenvalues[1])
+
+    @property
+    def residual_min(self) -> float:
+        """‖Av - λv‖ at the smallest end."""
+        return float(self.residuals[0])
+
+    @property
+    def residual_max(self) -> float:
+        """‖Av - λv‖ at the largest end."""
+        return float(self.residuals[1])
+
+    @property
+    def certified_negative(self) -> bool:
+        """Whether A surely has a negative eigenvalue: λ_min + residual + rounding < 0."""
+        return self.lambda_min + self.residual_min + self.rounding < 0.0
+
+    @property
+    def certified_positive(self) -> bool:
+        """Whether the smallest eigenvalue that was found lies above 0 by its error bar.
+
+        Weaker than the negative claim: an eigenvalue that the search missed
+        could still be smaller.
+        """
+        return self.lambda_min - self.residual_min - self.rounding > 0.0
+
+
+def following(found: ExtremeEigenpairs, previous: ExtremeEigenpairs | None) -> ExtremeEigenpairs:
+    """`found`, with the vector that its smallest end has replaced in a series.
+
+    Near a fit the negative end belongs to the term (mean residual) × (second
+    derivative of the network), whose sign is the residual's: from one epoch to the
+    next the smallest end may jump to the vector of the term's other end, and back.
+    A warm start that knows both finds either at once.
+
+    Args:
+        found: the newest of a series of results.
+        previous: the one before it, from `following` itself, or None.
+    """
+    if previous is None or previous.vectors.shape != found.vectors.shape:
+        return found
+    overlap = abs(float(previous.vectors[:, 0] @ found.vectors[:, 0]))
+    replaced = overlap < 0.5
+    return replace(found, earlier=previous.vectors[:, 0] if replaced else previous.earlier)
+
+
+@dataclass(frozen=True)
+class Eigenpairs:
+    """k eigenvalues at one end of the spectrum, the outermost first."""
+
+    eigenvalues: Array  # (k,)
+    vectors: Array  # (n, k): orthonormal columns
+    residuals: Array  # (k,): ‖Av - λv‖ of each
+    matvecs: int  # products with A, those for the residuals included
+    converged: bool  # all residuals within the tolerance
+    ritz_values: Array  # (m,): ascending, of the final Krylov space
+
+
+def extreme_eigenpairs(
+    operator: SymmetricOperator,
+    tol: float = 1e-2,
+    *,
+    max_matvecs: int = 200,
+    max_basis: int = 64,
+    warm_start: ExtremeEigenpairs | None = None,
+    explore: int = 3,
+    seed: int = 0,
+) -> ExtremeEigenpairs:
+    """The smallest and the largest eigenvalue, from one Krylov space.
+
+    An end has converged when its residual is within
+
+        max( tol · max(|λ|, 1e-4 · ‖A‖),  rounding · ‖A‖ ),
+
+    ‖A‖ being the larger |λ| of the two: relative to the eigenvalue, as ARPACK
+    has it, so that its sign is known; but relative to 1e-4 ‖A‖ for an end that is
+    all but zero, and never finer than products are exact.
+
+    Args:
+        operator: A. Its attribute ``rounding``, if it has one, is the relative error
+            of its products; else that of float64 is taken.
+        tol: Relative residual at which an end is accepted.
+        max_matvecs: Products at most, at least 3. Two are kept for the residuals.
+        max_basis: Vectors kept at most: the memory is (max_basis + 3) · n · 8 bytes.
+        warm_start: An earlier result, for a matrix near A. The space begins with
+            its vectors and one fresh random vector, which finds what has come
+            up beside them.
+        explore: After a warm start, products beyond two
+            that are made in any case. With 0, an old pair that still fits is taken
+            unseen of all else.
+        seed: Of the random vectors.
+
+    Returns:
+        What was reached, also when `max_matvecs` came first: then ``converged`` is
+        False and the residuals tell how far it got.
+
+    Raises:
+        ValueError: An impossible option, or a warm start of another size.
+        NonFiniteError: A product with a NaN or an infinity.
+    """
+    method = extreme_search(
+        operator.shape[0],
+        tol,
+        max_matvecs=max_matvecs,
+        max_basis=max_basis,
+        warm_start=warm_start,
+        explore=explore,
+        seed=seed,
+        rounding=getattr(operator, "rounding", _FLOAT64),
+    )
+    return run(operator, method)
+
+
+_FLOAT64 = 8 * float(np.finfo(np.float64).eps)
+
+
+def extreme_search(
+    n: int,
+    tol: float = 1e-2,
+    *,
+    max_matvecs: int = 200,
+    max_basis: int = 64,
+    warm_start: ExtremeEigenpairs | None = None,
+    explore: int = 3,
+    seed: int = 0,
+    rounding: float = _FLOAT64,
+) -> Method[ExtremeEigenpairs]:
+    """`extreme_eigenpairs` as a method (see `linear`), to be part of a longer one."""
+    rng = np.random.default_rng(seed)
+    start, least = rng.standard_normal((1, n)), FEWEST
+    if warm_start is not None:
+        if warm_start.vectors.shape != (n, 2):
+            raise ValueError(
+                f"The warm start must have vectors of shape ({n}, 2). "
+                f"Received: {warm_start.vectors.shape}"
+            )
+        old = [*warm_start.vectors.T]
+        if warm_start.earlier is not None:
+            old.append(warm_start.earlier)
+        # The random vector last: what the old ones span need not be found again.
+        start, least = np.vstack([*old, start]), 2 + explore
+    eigenvalues, vectors, residuals, matvecs, ritz_values = yield from _search(
+        n, start, rng, "extremes", 2, tol, max_matvecs, max_basis, rounding, least
+    )
+    return ExtremeEigenpairs(
+        eigenvalues=eigenvalues,
+        vectors=vectors,
+        residuals=residuals,
+        matvecs=matvecs,
+        converged=bool((residuals <= _goal(eigenvalues, ritz_values, tol, rounding)).all()),
+        ritz_values=ritz_values,
+        rounding=rounding * float(np.abs(ritz_values).max()),
+    )
+
+
+def top_eigenpairs(
+    operator: SymmetricOperator,
+    k: int,
+    which: Literal["largest", "smallest"] = "largest",
+    tol: float = 1e-2,
+    *,
+    max_matvecs: int = 500,
+    max_basis: int = 128,
+    seed: int = 0,
+) -> Eigenpairs:
+    """The k largest or the k smallest eigenvalues (by value, not by modulus).
+
+    The space starts with k random vectors, so that an eigenvalue that is repeated
+    up to k times is found as often. Tolerance and errors as in `extreme_eigenpairs`.
+
+    Args:
+        operator: A.
+        k: How many, at most n.
+        which: The end.
+        tol: Relative residual at which a pair is accepted.
+        max_matvecs: Products at most. k are kept for the residuals.
+        max_basis: Vectors kept at most; must hold 4 k, or all n.
+        seed: Of the random vectors.
+    """
+    n = operator.shape[0]
+    if which not in ("largest", "smallest"):
+        raise ValueError(f"which must be 'largest' or 'smallest'. Received: {which=}")
+    if not 1 <= k <= n:
+        raise ValueError(f"k must be from 1 to {n}. Received: {k=}")
+    rounding = getattr(operator, "rounding", _FLOAT64)
+    rng = np.random.default_rng(seed)
+    start = rng.standard_normal((k, n))
+    eigenvalues, vectors, residuals, matvecs, ritz_values = run(
+        operator,
+        _search(n, start, rng, which, k, tol, max_matvecs, max(max_basis, 4 * k), rounding, FEWEST),
+    )
+    goal = _goal(eigenvalues, ritz_values, tol, rounding)
+    return Eigenpairs(
+        eigenvalues=eigenvalues,
+        vectors=vectors,
+        residuals=residuals,
+        matvecs=matvecs,
+        converged=len(eigenvalues) == k and bool((residuals <= goal).all()),
+        ritz_values=ritz_values,
+    )
+
+
+Which = Literal["extremes", "largest", "smallest"]
+
+
+def _search(
+    n: int,
+    start: Array,
+    rng: np.random.Generator,
+    which: Which,
+    k: int,
+    tol: float,
+    max_matvecs: int,
+    max_basis: int,
+    rounding: float,
+    least: int,
+) -> Method[tuple[Array, Array, Array, int, Array]]:
+    """Grow a Krylov space until the wanted Ritz pairs have converged, and check them.
+
+    Returns:
+        Eigenvalues (k,), vectors (n, k), their true residuals (k,), the number of
+        products, and all Ritz values.
+    """
+    if not tol > 0:
+        raise ValueError(f"tol must be positive. Received: {tol=}")
+    if max_matvecs < k + 1 or max_basis < 8:
+        raise ValueError(
+            f"At least {k + 1} products and a basis of 8 are needed. "
+            f"Received: {max_matvecs=}, {max_basis=}"
+        )
+    space = _KrylovSpace(n, start, rng, min(max_basis, n))
+    matvecs = 0
+    while True:
+        space.extend((yield space.next_vector()))
+        matvecs += 1
+        last = matvecs + k >= max_matvecs or space.done == n
+        if last or space.full or (matvecs >= least and space.done >= min(k, n)):
+            values, coordinates, residuals = space.ritz()
+            wanted = _wanted(which, k, len(values))
+            # 0.9: room for what rounding adds to the residual when it is made anew.
+            goal = 0.9 * _goal(values[wanted], values, tol, rounding)
+            if last or (residuals[wanted] <= goal).all():
+                break
+        if space.full:
+            space.restart(_kept(which, k, space.done))
+    vectors = space.combine(coordinates[:, wanted])
+    vectors /= np.linalg.norm(vectors, axis=0)
+    products = yield vectors
+    eigenvalues = np.einsum("nk,nk->k", vectors, products)
+    true_residuals = np.linalg.norm(products - eigenvalues * vectors, axis=0)
+    return eigenvalues, vectors, true_residuals, matvecs + len(wanted), values
+
+
+def _goal(eigenvalues: Array, all_values: Array, tol: float, rounding: float) -> Array:
+    """The residual at which each of `eigenvalues` is accepted."""
+    size = np.abs(all_values).max()
+    return np.maximum(tol * np.maximum(np.abs(eigenvalues), SMALL * size), rounding * size)
+
+
+def _wanted(which: Which, k: int, m: int) -> list[int]:
+    """Which of m ascending values are asked for; fewer than k if m is less."""
+    if which == "extremes":
+        return [0, m - 1]
+    return list(range(min(k, m))) if which == "smallest" else list(range(m))[::-1][:k]
+
+
+def _kept(which: Which, k: int, m: int) -> list[int]:
+    """Which Ritz vectors survive a restart: those wanted and as many of their neighbours."""
+    if which == "extremes":
+        return [*range(m // 4), *range(m - m // 4, m)]
+    count = max(m // 4, min(2 * k, m // 2))
+    return list(range(count)) if which == "smallest" else list(range(m - count, m))
+
+
+@dataclass
+class _KrylovSpace:
+    """An orthonormal basis Q, and the matrix A in it as far as it is multiplied out.
+
+    The first `done` vectors have been multiplied; the others wait. With Q_d the
+    former, A Q_d = Q H holds for the coefficients H (vectors × done) by
+    construction. So T = Q_dᵀ A Q_d is H's upper square, and the residual of a Ritz
+    pair (θ, Q_d s) is exactly Q_w H_w s, where w marks the rows of those that wait.
+    """
+
+    n: int
+    start: Array
+    rng: np.random.Generator
+    max_basis: int
+    done: int = 0
+    size: int = 0
+    _basis: Array = field(init=False)
+    _h: Array = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Only touched pages of it become memory.
+        room = min(self.n, self.max_basis + len(self.start) + 1)
+        self._basis = np.empty((room, self.n))
+        self._h = np.zeros((room, room))
+        for vector in self.start:
+            self._append(vector, _norm(vector))
+
+    @property
+    def full(self) -> bool:
+        """Whether the basis has come to its bound, short of the whole space."""
+        return self.done >= self.max_basis and self.done < self.n
+
+    def next_vector(self) -> Array:
+        """The unit vector to be multiplied next; a random one if none waits."""
+        while self.done == self.size:
+            self._append(self.rng.standard_normal(self.n), float(np.sqrt(self.n)))
+        return self._basis[self.done]
+
+    def extend(self, product: Array) -> None:
+        """Take in A times the next vector."""
+        if not np.isfinite(product).all():
+            raise NonFiniteError(f"Product number {self.done + 1} is not finite.")
+        scale = max(_norm(product), float(np.abs(self._h).max()))
+        coefficients = self._append(product, scale)
+        self._h[: len(coefficients), self.done] = coefficients
+        self.done += 1
+
+    def ritz(self) -> tuple[Array, Array, Array]:
+        """Ritz values (m,) ascending, their coordinates (m, m), their residual norms (m,)."""
+        square = self._h[: self.done, : self.done]
+        values, coordinates = np.linalg.eigh((square + square.T) / 2)
+        waiting = self._h[self.done : self.size, : self.done]
+        return values, coordinates, np.linalg.norm(waiting @ coordinates, axis=0)
+
+    def combine(self, coordinates: Array) -> Array:
+        """Vectors (n, k) of coordinates (m, k) in the multiplied part of the basis."""
+        return self._basis[: self.done].T @ coordinates
+
+    def restart(self, kept: list[int]) -> None:
+        """Keep these Ritz vectors, and those that wait."""
+        values, coordinates, _ = self.ritz()
+        waiting = self._basis[self.done : self.size].copy()
+        coupling = self._h[self.done : self.size, : self.done] @ coordinates[:, kept]
+        self._basis[: len(kept)] = self.combine(coordinates[:, kept]).T
+        self.done, self.size = len(kept), len(kept) + len(waiting)
+        self._basis[self.done : self.size] = waiting
+        self._h[:] = 0.0
+        self._h[: self.done, : self.done] = np.diag(values[kept])
+        self._h[self.done : self.size, : self.done] = coupling
+
+    def _append(self, vector: Array, scale: float) -> Array:
+        """Put what is new in `vector` into the basis; its coefficients in the basis."""
+        rest, coefficients = _orthogonalized(vector, self._basis[: self.size])
+        length = _norm(rest)
+        if self.size == self.n or length <= NOTHING * scale:
+            return coefficients
+        self._basis[self.size] = rest / length
+        self.size += 1
+        return np.append(coefficients, length)
+
+
+def _orthogonalized(vector: Array, basis: Array) -> tuple[Array, Array]:
+    """What is left of `vector` once `basis` (rows) is taken out, and what was taken.
+
+    Classical Gram-Schmidt, twice: enough for orthogonality to working precision
+    (Giraud, Langou, Rozložník and van den Eshof 2005).
+    """
+    first, second = np.zeros(len(basis)), np.zeros(len(basis))
+    rest = np.array(vector, np.float64)
+    tiles = _tiles(len(rest), len(basis))
+    for tile in tiles:
+        first += basis[:, tile] @ rest[tile]
+    for tile in tiles:  # taken out once, and met again while it is in the cache
+        rest[tile] -= first @ basis[:, tile]
+        second += basis[:, tile] @ rest[tile]
+    for tile in tiles:
+        rest[tile] -= second @ basis[:, tile]
+    return rest, first + second
+
+
+def _norm(vector: Array) -> float:
+    return float(np.sqrt(sum(vector[tile] @ vector[tile] for tile in _tiles(len(vector), 1))))
+
+
+def _tiles(n: int, rows: int) -> list[slice]:
+    width = TILE // max(FEWEST_ROWS, rows)
+    return [slice(k, k + width) for k in range(0, n, width)]

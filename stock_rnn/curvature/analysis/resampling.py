@@ -1,0 +1,230 @@
+"""How far the ends of the spectrum depend on which examples happened to be there.
+
+A residual is the solver's error: how well λ is known for these data. This is the
+other one: how much λ would move with other data of the same kind.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stock_rnn.curvature.algorithms.estimate import Estimate
+from stock_rnn.curvature.algorithms.extreme import ExtremeEigenpairs, extreme_eigenpairs
+from stock_rnn.curvature.operators.protocol import SymmetricOperator
+
+Array = NDArray[np.float64]
+
+# (operator, the ends of a similar one or None) -> its ends.
+Solve = Callable[[SymmetricOperator, ExtremeEigenpairs | None], ExtremeEigenpairs]
+
+
+@dataclass(frozen=True)
+class SamplingError:
+    """λ_min and λ_max on all data, with the standard error from the choice of data.
+
+    The bar does not cover that the ends are biased: λ_max is convex in the matrix and
+    λ_min concave, so that on a random sample λ_max is too large on average and λ_min too
+    small (Jensen), the more so the fewer examples per parameter; `bias` is an estimate
+    of that. Nor is resampling to be trusted for ends that do not stand clear of the
+    bulk of the spectrum (El Karoui, Purdom, "The non-parametric bootstrap and
+    spectral analysis in moderate and high-dimension", AISTATS 2019).
+    """
+
+    lambda_min: Estimate  # value: on all data; samples: how many subsets
+    lambda_max: Estimate
+    bias: Array  # (2,): of the values on all data, as estimated from the subsets
+    values: Array  # (m, 2): λ_min, λ_max on each subset
+    errors: Array  # (m, 2): the solver's residual plus the rounding, on each subset
+    full: ExtremeEigenpairs  # on all data
+    converged: bool  # all runs of the solver, that on all data included
+
+    @property
+    def mean(self) -> Array:
+        """The mean over the subsets, (2,)."""
+        return np.asarray(self.values.mean(axis=0))
+
+    @property
+    def solver_error(self) -> Array:
+        """The largest residual plus rounding at each end, all data included: (2,)."""
+        return np.asarray(np.vstack([self.errors, _error(self.full)]).max(axis=0))
+
+    @property
+    def data_decide(self) -> tuple[bool, bool]:
+        """Whether, at each end, the data's error is larger than the solver's.
+
+        Where it is not, the standard error is partly the solver's scatter: solve
+        more tightly before reading it.
+        """
+        errors = self.lambda_min.standard_error, self.lambda_max.standard_error
+        low, high = (bool(e > s) for e, s in zip(errors, self.solver_error, strict=True))
+        return low, high
+
+
+def sampling_error(
+    make_operator: Callable[[Any, Any], SymmetricOperator],
+    x: Any,
+    y: Any,
+    *,
+    resamples: int | None = None,
+    folds: int | None = None,
+    block_length: int = 1,
+    seed: int = 0,
+    tol: float = 1e-3,
+    solve: Solve | None = None,
+) -> SamplingError:
+    """λ_min and λ_max over subsets of the data: a bootstrap, or folds left out in turn.
+
+    - ``resamples=m``: m times as many examples as there are, drawn with
+      replacement. The standard error is the deviation of the m values (ddof = 1).
+      With a block length L, blocks of L successive examples are drawn, the last one
+      followed by the first: the circular block bootstrap, for time series, whose
+      neighbours resemble each other. (Efron 1979; Politis, Romano 1992.)
+    - ``folds=k``: each of k runs of successive examples is left out once, and
+      s² = (k - 1)/k Σ(λ₍ᵢ₎ - mean)²: the delete-a-group jackknife, which suits
+      time series as it is. (Quenouille 1956; Künsch 1989; Shao, Tu, "The Jackknife
+      and Bootstrap", 1995, section 2.3.)
+
+    Both estimate the standard error of the value on *all* data.
+
+    Args:
+        make_operator: (x, y) -> the Hessian over these examples, for instance
+            ``lambda x, y: HessianOperator(model, loss, x, y)``.
+        x: inputs: an array, or a tuple, list or dict of arrays, examples first.
+        y: targets, likewise.
+        resamples: how many resamples, at least 2. 20 give the standard error to 16 %.
+        folds: how many folds, from 2 to the number of examples.
+        block_length: of the bootstrap, from 1 to the number of examples.
+        seed: of the bootstrap.
+        tol: of `extreme_eigenpairs`, well below the error looked for. The subsets
+            start from the vectors found on all data.
+        solve: what to use in its place: (operator, ends on all data or None) -> ends.
+
+    Returns:
+        The ends with their standard errors; ``lambda_max.interval(0.95)`` is
+        Student's, m - 1 degrees of freedom.
+
+    Raises:
+        ValueError: unless exactly one of resamples and folds is given and within
+            bounds; for arrays of unequal length.
+    """
+    n = _examples(x, y)
+    if (resamples is None) == (folds is None):
+        raise ValueError(
+            f"Give one of resamples and folds. Received: resamples={resamples}, folds={folds}"
+        )
+    if resamples is not None:
+        if resamples < 2:
+            raise ValueError(f"resamples must be at least 2. Received: resamples={resamples}")
+        subsets = bootstrap_indices(n, resamples, block_length=block_length, seed=seed)
+    else:
+        assert folds is not None
+        if block_length != 1:
+            raise ValueError(
+                f"block_length is for resamples; folds are blocks already."
+                f" Received: block_length={block_length}"
+            )
+        subsets = leave_out_indices(n, folds)
+
+    if solve is None:
+
+        def solve(op: SymmetricOperator, near: ExtremeEigenpairs | None) -> ExtremeEigenpairs:
+            return extreme_eigenpairs(op, tol, warm_start=near, seed=seed)
+
+    full = solve(make_operator(x, y), None)
+    found = [solve(make_operator(_take(x, rows), _take(y, rows)), full) for rows in subsets]
+    values = np.stack([pairs.eigenvalues for pairs in found])
+    m = len(values)
+    scatter = values.std(axis=0, ddof=1)
+    shift = values.mean(axis=0) - full.eigenvalues
+    if folds is not None:
+        scatter, shift = scatter * (m - 1) / math.sqrt(m), shift * (m - 1)
+    low, high = (
+        Estimate(float(value), float(error), m)
+        for value, error in zip(full.eigenvalues, scatter, strict=True)
+    )
+    return SamplingError(
+        lambda_min=low,
+        lambda_max=high,
+        bias=shift,
+        values=values,
+        errors=np.stack([_error(pairs) for pairs in found]),
+        full=full,
+        converged=full.converged and all(pairs.converged for pairs in found),
+    )
+
+
+def _error(pairs: ExtremeEigenpairs) -> Array:
+    return pairs.residuals + pairs.rounding
+
+
+def bootstrap_indices(
+    n: int, resamples: int, *, block_length: int = 1, seed: int = 0
+) -> list[NDArray[np.intp]]:
+    """Rows of the circular block bootstrap: ``resamples`` arrays (n,).
+
+    Raises:
+        ValueError: for a block length that is not from 1 to n.
+    """
+    if not 1 <= block_length <= n:
+        raise ValueError(
+            f"block_length must be from 1 to {n}. Received: block_length={block_length}"
+        )
+    rng = np.random.default_rng(seed)
+    blocks = -(-n // block_length)
+    starts = rng.integers(n, size=(resamples, blocks, 1))
+    rows = (starts + np.arange(block_length)) % n
+    return list(rows.reshape(resamples, -1)[:, :n])
+
+
+def leave_out_indices(n: int, folds: int) -> list[NDArray[np.intp]]:
+    """Rows left when each of `folds` runs of successive rows is left out in turn.
+
+    The runs differ by one in length where n is not a multiple.
+
+    Raises:
+        ValueError: for a number of folds that is not from 2 to n.
+    """
+    if not 2 <= folds <= n:
+        raise ValueError(f"folds must be from 2 to {n}. Received: folds={folds}")
+    rows = np.arange(n)
+    return [np.setdiff1d(rows, out) for out in np.array_split(rows, folds)]
+
+
+def _leaves(data: Any) -> list[Any]:
+    if isinstance(data, dict):
+        return [leaf for part in data.values() for leaf in _leaves(part)]
+    if _is_sequence(data):
+        return [leaf for part in data for leaf in _leaves(part)]
+    return [data]
+
+
+def _take(data: Any, rows: NDArray[np.intp]) -> Any:
+    """The same structure with these rows of every array."""
+    if isinstance(data, dict):
+        return {name: _take(part, rows) for name, part in data.items()}
+    if _is_sequence(data):
+        return tuple(_take(part, rows) for part in data)
+    return np.asarray(data)[rows]
+
+
+def _is_sequence(data: Any) -> bool:
+    """Whether this is several arrays, and not one written as a list of numbers."""
+    return isinstance(data, tuple) or (
+        isinstance(data, list) and len(data) > 0 and np.ndim(data[0]) > 0
+    )
+
+
+def _examples(x: Any, y: Any) -> int:
+    lengths = {len(leaf) for leaf in _leaves((x, y))}
+    if len(lengths) != 1 or lengths == {0}:
+        raise ValueError(
+            "All inputs and targets need the same number of examples, at least one."
+            f" Received: {sorted(lengths)}"
+        )
+    return lengths.pop()

@@ -1,0 +1,259 @@
+"""Curvature beside every epoch of any `model.fit`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from stock_rnn.curvature.algorithms.extreme import following
+from stock_rnn.curvature.operators.hessian import HessianOperator
+from stock_rnn.curvature.tracking.measurement import (
+    HISTOGRAM_TAG,
+    KEPT_VECTORS,
+    REASON_TAG,
+    SCALARS,
+    TAG_PREFIX,
+    Measurement,
+    load_measurements,
+    measure,
+    save_measurements,
+    without_vectors,
+)
+
+_log = logging.getLogger(__name__)
+
+# Of so many measurements one starts anew: a warm start goes on following a pair
+# that fits, and may not see for many epochs what has come to lie beyond it.
+COLD_EVERY = 10
+
+LEAST_MATVECS = 4
+
+# What counts as a small gradient and as curvature, as shares of the first measurement's.
+EPS, GAMMA = 1e-2, 1e-3
+
+
+class HessianCallback(keras.callbacks.Callback):
+    """Measures both ends of the Hessian before the first epoch and after each.
+
+    Training is left as it is: weights, optimizer state, random streams and
+    statistics end bit for bit as without the callback.
+
+    The values go into `logs` (the names in `SCALARS`; NaN after an epoch that was
+    not measured), so that callbacks *after* this one see them; into TensorBoard
+    (`log_dir`), where step k means "after k epochs"; and into a file
+    (`spectrum_path`), which a resumed `fit(initial_epoch=...)` reads and continues:
+    rows of later epochs are dropped, and the search goes on from the stored vectors,
+    so that it records what the uninterrupted run would have recorded.
+
+    Args:
+        x: Inputs over which the loss is averaged; see `HessianOperator`.
+        y: Targets.
+        every: Measure after every so many epochs. Epoch 0 is always measured.
+        loss: The loss; the compiled one when None.
+        batch_size: Examples a micro-batch.
+        variables: As in `HessianOperator`.
+        tol: As in `extreme_eigenpairs`.
+        max_matvecs: Products a measurement at most.
+        max_share: Time for measuring as a share of the time for training, the
+            measurement before the first epoch and the building of graphs not
+            counted. An epoch whose measurement would exceed it is passed over,
+            and a line in the log says so.
+        log_dir: Where TensorBoard's event files go.
+        spectrum_path: The .npz that keeps all measurements.
+        eps, gamma: How small a gradient norm counts as zero, and how large a curvature
+            counts, when the kind of point is told; see `classify_critical_point`. When
+            None, 1e-2 of the gradient norm and 1e-3 of the larger |λ| of the first
+            measurement: only the loss's own scale gives them a meaning.
+        seed: With the epoch it decides the random start vectors.
+
+    Attributes:
+        measurements: All `Measurement`s so far, by epoch.
+    """
+
+    def __init__(
+        self,
+        x: Any,
+        y: Any,
+        every: int = 1,
+        *,
+        loss: Any = None,
+        batch_size: int | None = None,
+        variables: Any = None,
+        tol: float = 1e-2,
+        max_matvecs: int = 200,
+        max_share: float | None = None,
+        log_dir: str | os.PathLike[str] | None = None,
+        spectrum_path: str | os.PathLike[str] | None = None,
+        eps: float | None = None,
+        gamma: float | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if every < 1:
+            raise ValueError(f"every must be at least 1. Received: {every=}")
+        if max_share is not None and not max_share > 0:
+            raise ValueError(f"max_share must be positive. Received: {max_share=}")
+        if max_matvecs < LEAST_MATVECS:
+            raise ValueError(
+                f"max_matvecs must be at least {LEAST_MATVECS}: one for the search, one for the "
+                f"gradient, two for the residuals. Received: {max_matvecs=}"
+            )
+        self.every = every
+        self.tol = tol
+        self.max_matvecs = max_matvecs
+        self.max_share = max_share
+        self.log_dir = None if log_dir is None else Path(log_dir)
+        self.spectrum_path = None if spectrum_path is None else Path(spectrum_path)
+        self.eps, self.gamma = eps, gamma
+        self.seed = seed
+        self.measurements: list[Measurement] = []
+        self._data = (x, y)
+        self._options = {"batch_size": batch_size, "variables": variables}
+        self._loss = loss
+        self._operator: HessianOperator | None = None
+        self._writer: Any = None
+        self._started = False
+        self._training_seconds = self._measuring_seconds = self._epoch_began = 0.0
+
+    @property
+    def operator(self) -> HessianOperator:
+        """The Hessian that is measured, for measurements of one's own between epochs.
+
+        Raises:
+            RuntimeError: before `fit` has begun.
+        """
+        if self._operator is None:
+            raise RuntimeError("The callback has its operator once fit has begun.")
+        return self._operator
+
+    # Keras's events
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Prepare the operator; the first epoch tells where training starts."""
+        if self._operator is None or self._operator.model is not self.model:
+            loss = self.model.loss if self._loss is None else self._loss
+            if loss is None:
+                raise ValueError("The model was compiled without a loss: pass one as loss=...")
+            if self._loss is None and (self.model.get_compile_config() or {}).get("loss_weights"):
+                raise ValueError(
+                    "The model was compiled with loss_weights, which Keras applies outside of "
+                    "the loss: pass the weighted loss that is to be measured as loss=..."
+                )
+            self._operator = HessianOperator(self.model, loss, *self._data, **self._options)
+        self._started = False
+        self._training_seconds = self._measuring_seconds = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Measure the starting point, or take up where an earlier run stopped."""
+        if not self._started:
+            self._started = True
+            self._start(epoch)
+        self._epoch_began = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Measure if it is due, and put the values into `logs`."""
+        self._training_seconds += time.perf_counter() - self._epoch_began
+        values = dict.fromkeys(SCALARS, np.nan)
+        if (epoch + 1) % self.every == 0 and self._affordable(epoch + 1):
+            values = self._measure(epoch + 1).scalars()
+            self._measuring_seconds += values["seconds"]
+        if logs is not None:
+            logs.update(values)
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Close the event file."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    # What they do
+
+    def _start(self, epoch: int) -> None:
+        assert self._operator is not None
+        if epoch and not self.measurements and self.spectrum_path and self.spectrum_path.exists():
+            self.measurements = load_measurements(self.spectrum_path)
+        # After epoch 0 the weights are those that the row was measured at; at 0 they
+        # may have been drawn anew.
+        self.measurements = [m for m in self.measurements if m.epoch <= epoch and epoch]
+        self._operator.prepare()
+        if not self.measurements:
+            self._measure(epoch)
+        elif not len(self.measurements[-1].extremes.vectors):
+            _log.warning(
+                "The eigenvectors of epoch %d were not kept: the search starts anew, and its "
+                "values will agree with the uninterrupted run's to the tolerance only.",
+                self.measurements[-1].epoch,
+            )
+
+    def _measure(self, epoch: int) -> Measurement:
+        assert self._operator is not None
+        last = self.measurements[-1].extremes if self.measurements else None
+        # By the epoch's number alone, so that a resumed run does the same.
+        cold = epoch // self.every % COLD_EVERY == 0
+        found = measure(
+            self._operator,
+            self.tol,
+            epoch=epoch,
+            max_matvecs=self.max_matvecs,
+            warm_start=last if last is not None and len(last.vectors) and not cold else None,
+            seed=self.seed,
+        )
+        found = replace(found, extremes=following(found.extremes, last))
+        if np.isnan(found.gradient_norm):
+            _log.warning("Loss or gradient are not finite after %d epochs.", epoch)
+        else:
+            found = self._classified(found)
+        self.measurements = [
+            *map(without_vectors, self.measurements[: 1 - KEPT_VECTORS]),
+            *self.measurements[1 - KEPT_VECTORS :],
+            found,
+        ]
+        if self.log_dir is not None:
+            self._write_summaries(found)
+        if self.spectrum_path is not None:
+            save_measurements(self.spectrum_path, self.measurements)
+        return found
+
+    def _classified(self, found: Measurement) -> Measurement:
+        first = self.measurements[0] if self.measurements else found
+        size = float(np.abs(first.extremes.eigenvalues).max())
+        eps = EPS * first.gradient_norm if self.eps is None else self.eps
+        gamma = GAMMA * size if self.gamma is None else self.gamma
+        # A first point without any curvature, or that is not finite, sets no scale.
+        return found.classified(eps=eps, gamma=gamma) if eps >= 0 and gamma > 0 else found
+
+    def _affordable(self, epoch: int) -> bool:
+        if self.max_share is None or not self.measurements:
+            return True
+        last = self.measurements[-1]
+        allowed = self.max_share * self._training_seconds
+        if self._measuring_seconds + last.seconds <= allowed:
+            return True
+        _log.info(
+            "The Hessian is not measured after epoch %d: %.2g s more would exceed "
+            "max_share=%g of the %.2g s of training. Last measured after epoch %d.",
+            epoch,
+            last.seconds,
+            self.max_share,
+            self._training_seconds,
+            last.epoch,
+        )
+        return False
+
+    def _write_summaries(self, found: Measurement) -> None:
+        if self._writer is None:
+            self._writer = tf.summary.create_file_writer(str(self.log_dir))
+        with self._writer.as_default(step=found.epoch):
+            for name, value in found.scalars().items():
+                tf.summary.scalar(TAG_PREFIX + name, value)
+            tf.summary.text(REASON_TAG, found.reason)
+            tf.summary.histogram(HISTOGRAM_TAG, found.extremes.ritz_values)
+        self._writer.flush()

@@ -1,0 +1,218 @@
+"""What is measured of a loss at one point, and the file that keeps it by epoch."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stock_rnn.curvature.algorithms.extreme import ExtremeEigenpairs, extreme_search
+from stock_rnn.curvature.analysis.critical_point import classify_critical_point, condition_number
+from stock_rnn.curvature.operators.protocol import Array, Method, NonFiniteError
+
+# The scalars of a measurement: keys in Keras's `logs`, and TensorBoard's tags with
+# this prefix.
+TAG_PREFIX = "hessian/"
+HISTOGRAM_TAG = TAG_PREFIX + "eigenvalues"
+REASON_TAG = TAG_PREFIX + "critical_point_reason"
+SCALARS = (
+    "lambda_min",
+    "lambda_max",
+    "residual_min",
+    "residual_max",
+    "gradient_norm",
+    "condition_number",
+    "curvature_along_gradient",
+    "critical_point",
+    "matvecs",
+    "seconds",
+)
+
+# Vectors are kept of so many of the latest measurements: a run that stopped between
+# writing the spectrum and saving the weights goes on from the last but one.
+KEPT_VECTORS = 2
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Loss, gradient and extreme curvature at one point."""
+
+    epoch: int  # epochs of training done before it
+    loss: float
+    gradient_norm: float
+    curvature_along_gradient: float  # gᵀHg / gᵀg; NaN where g = 0
+    extremes: ExtremeEigenpairs  # its vectors are (0, 2) where they are not kept
+    matvecs: int  # products, the one with the gradient included
+    seconds: float
+    critical_point: float = np.nan  # code of the kind of point; NaN: not classified
+    reason: str = ""  # why it is that kind, with the numbers and thresholds
+
+    @property
+    def condition_number(self) -> float:
+        """λ_max / λ_min with its sign; see `saddle.condition_number`."""
+        return condition_number(self.extremes)
+
+    def classified(self, *, eps: float, gamma: float) -> Measurement:
+        """The same, with the kind of point it is; see `classify_critical_point`."""
+        point = classify_critical_point(self.gradient_norm, self.extremes, eps=eps, gamma=gamma)
+        return replace(self, critical_point=float(point.code), reason=point.reason)
+
+    def scalars(self) -> dict[str, float]:
+        """The values by the names in SCALARS."""
+        return {
+            name: float(getattr(self if hasattr(self, name) else self.extremes, name))
+            for name in SCALARS
+        }
+
+
+def measure(
+    operator: Any,
+    tol: float = 1e-2,
+    *,
+    epoch: int = 0,
+    max_matvecs: int = 200,
+    warm_start: ExtremeEigenpairs | None = None,
+    seed: int = 0,
+) -> Measurement:
+    """Loss, gradient, both ends and the curvature along the gradient, in one go.
+
+    Args:
+        operator: A `HessianOperator`.
+        tol: As in `extreme_eigenpairs`.
+        epoch: Epochs of training done; goes into the result, and with the seed
+            decides the random vectors.
+        max_matvecs: Products at most, the one with the gradient included.
+        warm_start: The extremes at a point nearby.
+        seed: Of the random vectors.
+
+    Returns:
+        The measurement. Where loss or gradient are not finite, NaN throughout.
+    """
+    begin = time.perf_counter()
+    n = operator.shape[0]
+
+    def method(loss: float, gradient: Array) -> Method[Measurement]:
+        along = yield gradient
+        extremes = yield from extreme_search(
+            n,
+            tol,
+            max_matvecs=max_matvecs - 1,
+            warm_start=warm_start,
+            seed=int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]),
+            rounding=operator.rounding,
+        )
+        square = float(gradient @ gradient)
+        return Measurement(
+            epoch=epoch,
+            loss=loss,
+            gradient_norm=float(np.sqrt(square)),
+            curvature_along_gradient=float(gradient @ along) / square if square else np.nan,
+            extremes=extremes,
+            matvecs=extremes.matvecs + 1,
+            seconds=time.perf_counter() - begin,
+        )
+
+    try:
+        return operator.run_at_gradient(method)
+    except NonFiniteError:
+        return _nothing(epoch, time.perf_counter() - begin)
+
+
+def _nothing(epoch: int, seconds: float) -> Measurement:
+    nan = np.full(2, np.nan)
+    extremes = ExtremeEigenpairs(nan, np.empty((0, 2)), nan, 0, False, np.empty(0))
+    return Measurement(epoch, np.nan, np.nan, np.nan, extremes, 0, seconds)
+
+
+def without_vectors(measurement: Measurement) -> Measurement:
+    """The same, but for the eigenvectors."""
+    extremes = replace(measurement.extremes, vectors=np.empty((0, 2)), earlier=None)
+    return replace(measurement, extremes=extremes)
+
+
+def save_measurements(path: str | os.PathLike[str], measurements: Sequence[Measurement]) -> None:
+    """Write a .npz of plain arrays, one row a measurement, under its name only when whole.
+
+    Arrays: epochs, loss, gradient_norm, curvature_along_gradient, matvecs, seconds,
+    critical_point, reason, converged, rounding (m,); eigenvalues, residuals (m, 2);
+    ritz_values (m, most), filled up with NaN; vectors (kept, n, 2) and earlier
+    (kept, n), zero where there is none, of the rows vector_rows (kept,), the last ones.
+    """
+    rows = list(measurements)
+    ritz = np.full((len(rows), max((len(r.extremes.ritz_values) for r in rows), default=0)), np.nan)
+    for k, row in enumerate(rows):
+        ritz[k, : len(row.extremes.ritz_values)] = row.extremes.ritz_values
+    # The vectors of the last rows, with the numbers of those rows.
+    kept = [k for k, row in enumerate(rows) if len(row.extremes.vectors)][-KEPT_VECTORS:]
+    arrays = {
+        "epochs": np.array([r.epoch for r in rows], np.int64),
+        "loss": np.array([r.loss for r in rows]),
+        "gradient_norm": np.array([r.gradient_norm for r in rows]),
+        "curvature_along_gradient": np.array([r.curvature_along_gradient for r in rows]),
+        "matvecs": np.array([r.matvecs for r in rows], np.int64),
+        "seconds": np.array([r.seconds for r in rows]),
+        "critical_point": np.array([r.critical_point for r in rows]),
+        "reason": np.array([r.reason for r in rows], np.str_),
+        "converged": np.array([r.extremes.converged for r in rows], np.bool_),
+        "rounding": np.array([r.extremes.rounding for r in rows]),
+        "eigenvalues": np.array([r.extremes.eigenvalues for r in rows]).reshape(-1, 2),
+        "residuals": np.array([r.extremes.residuals for r in rows]).reshape(-1, 2),
+        "ritz_values": ritz,
+        "vectors": np.array([rows[k].extremes.vectors for k in kept] or np.empty((0, 0, 2))),
+        "earlier": np.array([_or_zeros(rows[k].extremes) for k in kept] or np.empty((0, 0))),
+        "vector_rows": np.array(kept, np.int64),
+    }
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with unfinished.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _or_zeros(extremes: ExtremeEigenpairs) -> Array:
+    return np.zeros(len(extremes.vectors)) if extremes.earlier is None else extremes.earlier
+
+
+def load_measurements(path: str | os.PathLike[str]) -> list[Measurement]:
+    """What `save_measurements` wrote.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError, KeyError: It is something else.
+    """
+    with np.load(path, allow_pickle=False) as file:
+        a = {name: file[name] for name in file.files}
+    vectors = dict(zip(a["vector_rows"].tolist(), a["vectors"], strict=True))
+    earlier = dict(zip(a["vector_rows"].tolist(), a["earlier"], strict=True))
+    return [
+        Measurement(
+            epoch=int(a["epochs"][k]),
+            loss=float(a["loss"][k]),
+            gradient_norm=float(a["gradient_norm"][k]),
+            curvature_along_gradient=float(a["curvature_along_gradient"][k]),
+            extremes=ExtremeEigenpairs(
+                eigenvalues=a["eigenvalues"][k],
+                vectors=vectors.get(k, np.empty((0, 2))),
+                residuals=a["residuals"][k],
+                matvecs=int(a["matvecs"][k]) - 1,
+                converged=bool(a["converged"][k]),
+                ritz_values=a["ritz_values"][k][~np.isnan(a["ritz_values"][k])],
+                rounding=float(a["rounding"][k]),
+                earlier=earlier[k] if np.any(earlier.get(k)) else None,
+            ),
+            matvecs=int(a["matvecs"][k]),
+            seconds=float(a["seconds"][k]),
+            critical_point=float(a["critical_point"][k]),
+            reason=str(a["reason"][k]),
+        )
+        for k in range(len(a["epochs"]))
+    ]

@@ -1,0 +1,131 @@
+"""A trained run, loaded to predict."""
+
+from __future__ import annotations
+
+import dataclasses
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from stock_rnn.config import Config
+from stock_rnn.data.dataset import StockDataSet, base_prices
+from stock_rnn.errors import UserError
+from stock_rnn.training import runs
+from stock_rnn.training.runs import Run
+
+_BATCH = 4096
+
+# Far above any model this package builds: a hostile archive may unpack to more.
+_MOST_UNPACKED_BYTES = 8 * 2**30
+
+
+@dataclasses.dataclass(frozen=True)
+class Forecaster:
+    """A run's trained model with the settings it was trained by."""
+
+    run: Run
+    config: Config
+    model: keras.Model
+
+    def predict(self, prices: NDArray[np.floating]) -> NDArray[np.float64]:
+        """The N prices that follow.
+
+        Args:
+            prices: (m,), oldest first, m >= T·N + 1 if the run is normalized,
+                else T·N; the newest ones are used.
+
+        Returns:
+            (N,) prices.
+
+        Raises:
+            UserError: too few prices, or one that is not positive and finite.
+        """
+        prices = np.asarray(prices, dtype=np.float64)
+        count, size = self.config.num_steps, self.config.input_size
+        needed = count * size + self.config.normalized
+        if prices.ndim != 1 or len(prices) < needed:
+            raise UserError(
+                f"predict needs {needed} prices in one dimension. Received: shape {prices.shape}"
+            )
+        if not (np.isfinite(prices).all() and (prices > 0).all()):
+            raise UserError("predict needs positive and finite prices")
+        windows = prices[-count * size :].reshape(count, size)
+        if not self.config.normalized:
+            return self.predict_windows(windows[None])[0]
+        # The price before the first window takes the place of that window's own first.
+        bases = base_prices(windows)
+        bases[0] = prices[-count * size - 1]
+        predicted = self.predict_windows((windows / bases[:, None] - 1.0)[None])[0]
+        return (predicted + 1.0) * prices[-1]
+
+    def predict_examples(
+        self, dataset: StockDataSet, examples: NDArray[np.integer]
+    ) -> NDArray[np.float64]:
+        """Predictions (k, N) for examples of a data set, in the units of its labels."""
+        parts = [
+            self.predict_windows(dataset.inputs(examples[start : start + _BATCH]))
+            for start in range(0, len(examples), _BATCH)
+        ]
+        return np.concatenate(parts)
+
+    def predict_windows(self, windows: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Predictions (k, N) for inputs (k, T, N), dropout off."""
+        return self.model.predict_on_batch(windows.astype(np.float32)).astype(np.float64)
+
+
+def load_run(
+    name: str | Path | None = None,
+    *,
+    models_dir: Path | str = "models",
+    logs_dir: Path | str = "logs",
+    which: str = "last",
+) -> Forecaster:
+    """A run by its name or folder, ready to predict; the newest if none is named.
+
+    Args:
+        name: a run's name in `models_dir`, or the path of its folder.
+        models_dir, logs_dir: where runs and event files are.
+        which: "last", the model after the last epoch, or "best", the one of the
+            epoch with the lowest training loss.
+
+    Raises:
+        UserError: there is no such run, it is not complete, or its files are
+            damaged.
+    """
+    run = runs.open_run(name, Path(models_dir), Path(logs_dir))
+    record = runs.read_record(run)
+    if not run.complete:
+        raise UserError(f"run {run.folder} is not complete: go on with it by train.py --resume")
+    paths = {"last": run.model, "best": run.best_model}
+    if which not in paths:
+        raise UserError(f"which must be one of last, best. Received: {which!r}")
+    return Forecaster(run, record.config, _load_model(paths[which], record.config))
+
+
+def _load_model(path: Path, config: Config) -> keras.Model:
+    """The Keras model at `path`, whose code is never run.
+
+    Raises:
+        UserError: it is damaged, or reads or predicts windows of another shape.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > _MOST_UNPACKED_BYTES:
+                raise ValueError("it unpacks to more than 8 GiB")
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    # A damaged archive can fail in as many ways as its parsers have.
+    except Exception as error:
+        reason = str(error).strip().splitlines()
+        raise UserError(
+            f"{path} cannot be loaded ({reason[0] if reason else type(error).__name__}); "
+            "train the run again with --overwrite"
+        ) from error
+    wanted = (None, config.num_steps, config.input_size), (None, config.input_size)
+    found: tuple[Any, Any] = (model.input_shape, model.output_shape)
+    if found != wanted:
+        raise UserError(f"{path} maps {found[0]} to {found[1]}; its run says {wanted}")
+    return model

@@ -1,0 +1,160 @@
+"""The curvature of a trained run, in full: all eigenvalues, or their density."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from stock_rnn.config import Config
+from stock_rnn.curvature import figures
+from stock_rnn.curvature.algorithms.dense import TooLargeError, exact_hessian
+from stock_rnn.curvature.algorithms.density import negative_fraction, spectral_density
+from stock_rnn.curvature.algorithms.extreme import ExtremeEigenpairs, extreme_eigenpairs
+from stock_rnn.curvature.algorithms.trace import trace
+from stock_rnn.curvature.analysis.landscape import loss_along
+from stock_rnn.curvature.operators.hessian import HessianOperator
+from stock_rnn.curvature.tracking.measurement import load_measurements
+from stock_rnn.errors import UserError
+from stock_rnn.files import replacing
+from stock_rnn.forecasting.forecaster import Forecaster
+from stock_rnn.training import runs
+from stock_rnn.training.train import dataset_of
+
+# An eigenvalue within this fraction of the largest |λ| counts as zero: float32
+# products do not tell it from one.
+_ZERO = 1e-5
+
+
+def describe_spectrum(forecaster: Forecaster, kind: str) -> tuple[list[str], list[Path]]:
+    """Compute a run's spectrum at its last weights; write figures and arrays.
+
+    The loss is the mean squared error on the training examples that the run's
+    curvature was measured on, dropout off.
+
+    Args:
+        forecaster: the run.
+        kind: "exact", all eigenvalues and the matrix, or "density", estimates
+            with standard errors for networks of any size.
+
+    Returns:
+        Lines for the terminal, and the files written.
+
+    Raises:
+        UserError: the network is too large for "exact", or the run's files are
+            damaged.
+    """
+    operator = _operator(forecaster)
+    extremes = extreme_eigenpairs(operator, tol=1e-3)
+    title = forecaster.run.name
+    lines = [
+        f"{operator.shape[0]:,} parameters, {operator.examples:,} training examples",
+        _describe_end("λ_min", extremes.lambda_min, extremes.residual_min, extremes),
+        _describe_end("λ_max", extremes.lambda_max, extremes.residual_max, extremes),
+    ]
+    drawn = {"loss_slices.png": _slices(operator, extremes, title)}
+    if forecaster.run.spectrum.exists():
+        drawn["spectrum_by_epoch.png"] = _by_epoch(forecaster.run.spectrum, title)
+    compute = _exact if kind == "exact" else _density
+    more_lines, more_drawn, arrays = compute(operator, extremes, title)
+    drawn |= more_drawn
+    files = _write(forecaster.run.folder, kind, drawn, arrays)
+    return lines + more_lines, files
+
+
+def _operator(forecaster: Forecaster) -> HessianOperator:
+    config: Config = forecaster.config
+    dataset = dataset_of(config, runs.read_prices(forecaster.run))
+    examples = dataset.spaced_examples(config.hessian_samples)
+    return HessianOperator(
+        forecaster.model,
+        "mse",
+        dataset.inputs(examples).astype(np.float32),
+        dataset.labels(examples).astype(np.float32),
+    )
+
+
+def _describe_end(name: str, value: float, residual: float, extremes: ExtremeEigenpairs) -> str:
+    certified = "" if name != "λ_min" or not extremes.certified_negative else ", certainly negative"
+    return f"{name} {value:+.4g} ± {residual + extremes.rounding:.1g}{certified}"
+
+
+def _by_epoch(path: Path, title: str) -> Figure:
+    try:
+        return figures.epochs_figure(load_measurements(path), title=title)
+    # Whatever a damaged archive raises.
+    except Exception as error:
+        raise UserError(f"{path} is damaged ({error}); train the run again") from error
+
+
+def _slices(operator: HessianOperator, extremes: ExtremeEigenpairs, title: str) -> Figure:
+    slices = {}
+    for name, vector, value in zip(
+        ("v_min", "v_max"), extremes.vectors.T, extremes.eigenvalues, strict=True
+    ):
+        # As far as the quadratic model says that the loss changes by about itself.
+        reach = float(np.clip(np.sqrt(2 * operator.loss() / max(abs(value), 1e-12)), 1e-3, 3.0))
+        slices[name] = loss_along(operator, vector, np.linspace(-reach, reach, 61))
+    return figures.slices_figure(slices, title=title)
+
+
+def _exact(
+    operator: HessianOperator, extremes: ExtremeEigenpairs, title: str
+) -> tuple[list[str], dict[str, Figure], dict[str, Any]]:
+    try:
+        hessian = exact_hessian(operator)
+    except TooLargeError as error:
+        raise UserError(f"{error} (--spectrum density)") from error
+    eigenvalues = np.asarray(np.linalg.eigvalsh(hessian.matrix), np.float64)
+    zero = _ZERO * float(np.abs(eigenvalues).max())
+    negative = int((eigenvalues < -zero).sum())
+    lines = [
+        f"negative eigenvalues: {negative:,} of {len(eigenvalues):,} "
+        f"({negative / len(eigenvalues):.2%}), counted below -{zero:.1g}",
+        f"trace {eigenvalues.sum():.4g}; relative asymmetry of the products "
+        f"{hessian.asymmetry:.1g}",
+    ]
+    drawn = {
+        "hessian_matrix.png": figures.matrix_figure(
+            hessian.matrix, operator.blocks, title=f"Hessian: {title}"
+        ),
+        "spectrum_exact.png": figures.eigenvalues_figure(eigenvalues, zero=zero, title=title),
+    }
+    return lines, drawn, {"eigenvalues": eigenvalues, "asymmetry": hessian.asymmetry}
+
+
+def _density(
+    operator: HessianOperator, extremes: ExtremeEigenpairs, title: str
+) -> tuple[list[str], dict[str, Figure], dict[str, Any]]:
+    density = spectral_density(operator)
+    total = trace(operator)
+    negative = negative_fraction(density, threshold=_ZERO)
+    lines = [
+        f"negative eigenvalues: {negative.value:.2%} ± {negative.standard_error:.2%} "
+        f"(standard error), below {negative.cutoff:.1g}",
+        f"trace {total.value:.4g} ± {total.standard_error:.2g} (standard error)",
+    ]
+    drawn = {
+        "spectrum_density.png": figures.density_figure(density, extremes=extremes, title=title)
+    }
+    arrays = {
+        "grid": density.grid,
+        "density": density.density,
+        "density_error": density.density_error,
+    }
+    return lines, drawn, arrays
+
+
+def _write(folder: Path, kind: str, drawn: dict[str, Figure], arrays: dict[str, Any]) -> list[Path]:
+    files = [folder / f"spectrum_{kind}.npz", *(folder / name for name in drawn)]
+    try:
+        with replacing(files[0]) as temporary:
+            np.savez(temporary, **arrays)
+        for path, figure in zip(files[1:], drawn.values(), strict=True):
+            with replacing(path) as temporary:
+                figure.savefig(temporary, bbox_inches="tight")
+    except OSError as error:
+        raise UserError(f"cannot write to {folder}: {error.strerror}") from error
+    return files

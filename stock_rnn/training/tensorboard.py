@@ -1,0 +1,105 @@
+"""What a run shows in TensorBoard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tensorboard.plugins.hparams import api as hparams
+
+from stock_rnn import plots
+from stock_rnn.config import Config
+from stock_rnn.curvature.tracking.measurement import SCALARS as CURVATURE_SCALARS
+from stock_rnn.data.dataset import StockDataSet
+from stock_rnn.network.model import LAST_OUTPUT
+
+_PICTURES = 10
+_HISTOGRAM_EXAMPLES = 4096
+
+
+class RunTensorBoard(keras.callbacks.TensorBoard):
+    """Keras's scalars and weight histograms, in the runs `train` and `test`.
+
+    Besides, in `train`: the graph of the network, which Keras 3 leaves out for
+    models of one's own class; in `test`: a histogram of the last LSTM output and, about ten
+    times in a training, the picture of predicted against actual. Whatever an
+    epoch wrote is on disk when the epoch ends.
+
+    Args:
+        log_dir: logs/RUN.
+        dataset: whose newest test examples are shown.
+        max_epoch: epochs of the training, by which the pictures are spaced.
+    """
+
+    def __init__(self, log_dir: Path, dataset: StockDataSet, max_epoch: int) -> None:
+        super().__init__(log_dir=str(log_dir), histogram_freq=1, write_graph=False)
+        self._dataset = dataset
+        self._picture_every = max(1, max_epoch // _PICTURES)
+        self._max_epoch = max_epoch
+
+    def set_model(self, model: keras.Model) -> None:
+        """Name Keras's run `validation` what it is here: `test`."""
+        super().set_model(model)
+        self._val_dir = str(Path(self.log_dir) / "test")
+        head = model.get_layer(LAST_OUTPUT).output
+        self._outputs = keras.Model(model.inputs, [head, *model.outputs])
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Write the graph of the forward pass."""
+        super().on_train_begin(logs)
+        forward = tf.function(lambda windows: self.model(windows, training=False))
+        shape = (None, self._dataset.num_steps, self._dataset.input_size)
+        graph = forward.get_concrete_function(tf.TensorSpec(shape, tf.float32)).graph
+        with self._train_writer.as_default(step=0):
+            tf.summary.graph(graph)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Write Keras's summaries, ours, and flush."""
+        # What the run `hessian` shows is not shown again under Keras's names.
+        logs = {name: v for name, v in (logs or {}).items() if name not in CURVATURE_SCALARS}
+        super().on_epoch_end(epoch, logs)
+        with self._val_writer.as_default(step=epoch):
+            last_output, predicted = self._predict()
+            tf.summary.histogram(LAST_OUTPUT, last_output)
+            if (epoch + 1) % self._picture_every == 0 or epoch + 1 == self._max_epoch:
+                tf.summary.image(
+                    "predicted_and_actual", self._picture(predicted[-plots.SHOWN_DAYS :])
+                )
+        self._train_writer.flush()
+        self._val_writer.flush()
+
+    def _predict(self) -> tuple[np.ndarray, np.ndarray]:
+        """The last LSTM output and the predictions of the newest test examples."""
+        x = self._dataset.inputs(self._dataset.test[-_HISTOGRAM_EXAMPLES:])
+        last_output, predicted = self._outputs(tf.constant(x, tf.float32), training=False)
+        return last_output.numpy(), predicted.numpy()
+
+    def _picture(self, predicted: np.ndarray) -> Any:
+        data = self._dataset
+        examples = data.test[-len(predicted) :]
+        figure = plots.prediction_figure(
+            data.label_dates(examples).ravel(),
+            data.labels(examples).ravel(),
+            predicted.ravel(),
+            persistence=data.persistence(examples).ravel(),
+            title=f"{data.symbol}: newest test predictions",
+            ylabel="change since the window before" if data.normalized else "price",
+        )
+        return tf.image.decode_png(plots.png(figure), channels=3)[None]
+
+
+def write_hparams(log_dir: Path, config: Config) -> None:
+    """The settings as TensorBoard's table, with the losses of both runs as metrics."""
+    settings = {name: str(v) if v is None else v for name, v in config.to_dict().items()}
+    metrics = [
+        hparams.Metric("epoch_loss", group=group, display_name=f"{group} loss")
+        for group in ("train", "test")
+    ]
+    writer = tf.summary.create_file_writer(str(log_dir))
+    with writer.as_default():
+        hparams.hparams_config(hparams=[hparams.HParam(name) for name in settings], metrics=metrics)
+        hparams.hparams(settings, trial_id=log_dir.name)
+    writer.close()

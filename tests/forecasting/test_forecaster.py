@@ -1,0 +1,60 @@
+import shutil
+
+import numpy as np
+import pytest
+
+import stock_rnn
+from stock_rnn.errors import UserError
+from stock_rnn.training.train import dataset_of, prices_of
+
+
+def test_three_lines_from_prices_to_prices(small_run, small_config):
+    prices = prices_of(small_config).close
+    forecaster = stock_rnn.load_run("small", models_dir=small_run.models_dir)
+    tomorrow = forecaster.predict(prices)
+    # By hand: the last three relative changes through the network, times the last price.
+    changes = prices[-3:] / prices[-4:-1] - 1
+    predicted = float(forecaster.model(changes[None, :, None].astype(np.float32))[0, 0])
+    np.testing.assert_allclose(tomorrow, [(1 + predicted) * prices[-1]], rtol=1e-6)
+    np.testing.assert_array_equal(tomorrow, forecaster.predict(prices[-4:]))
+
+
+def test_predict_agrees_with_the_data_set(small_run, small_config):
+    prices = prices_of(small_config)
+    data = dataset_of(small_config, prices)
+    forecaster = stock_rnn.load_run(small_run.folder)
+    predicted = forecaster.predict_examples(data, data.test)
+    last = data.test[-1:]
+    expected = data.to_prices(predicted[-1:], last)[0]
+    np.testing.assert_allclose(forecaster.predict(prices.close[:-1]), expected, rtol=1e-6)
+    ahead = data.latest_to_prices(forecaster.predict_windows(data.latest_input()))
+    np.testing.assert_allclose(forecaster.predict(prices.close), ahead, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "prices", [np.ones(3), np.ones((4, 1)), np.array([1, 2, 3, np.nan]), np.array([1, 2, 0, 4])]
+)
+def test_bad_prices(small_run, prices):
+    with pytest.raises(UserError, match="predict needs"):
+        stock_rnn.load_run(small_run.folder).predict(prices)
+
+
+def test_last_and_best_are_different_models(small_run, tmp_path):
+    shutil.copytree(small_run.folder, tmp_path / "m" / "small")
+    last = stock_rnn.load_run("small", models_dir=tmp_path / "m")
+    best = stock_rnn.load_run("small", models_dir=tmp_path / "m", which="best")
+    assert last.run.model.name == "model.keras"
+    assert best.model is not last.model
+    with pytest.raises(UserError, match="one of last, best"):
+        stock_rnn.load_run("small", models_dir=tmp_path / "m", which="first")
+
+
+def test_a_model_with_code_is_refused(small_run, tmp_path):
+    import keras
+
+    shutil.copytree(small_run.folder, tmp_path / "m" / "small")
+    inputs = keras.Input((3, 1))
+    outputs = keras.layers.Lambda(lambda x: x[:, -1])(inputs)
+    keras.Model(inputs, outputs).save(tmp_path / "m" / "small" / "model.keras")
+    with pytest.raises(UserError, match="cannot be loaded"):
+        stock_rnn.load_run("small", models_dir=tmp_path / "m")

@@ -1,0 +1,46 @@
+"""`evaluate.py --spectrum`: both ways tell the same of one run."""
+
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+from stock_rnn.forecasting.forecaster import load_run
+from stock_rnn.forecasting.spectra import describe_spectrum
+
+
+@pytest.fixture(scope="module")
+def forecaster(small_run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("spectra")
+    shutil.copytree(small_run.folder, folder / "small")
+    return load_run("small", models_dir=folder)
+
+
+@pytest.fixture(scope="module")
+def exact(forecaster):
+    return describe_spectrum(forecaster, "exact")
+
+
+def test_exact_writes_the_eigenvalues_and_the_pictures(forecaster, exact):
+    lines, files = exact
+    assert {path.name for path in files} == {
+        "spectrum_exact.npz", "loss_slices.png", "spectrum_by_epoch.png", "hessian_matrix.png",
+        "spectrum_exact.png",
+    }  # fmt: skip
+    assert all(path.stat().st_size > 1000 for path in files)
+    with np.load(forecaster.run.folder / "spectrum_exact.npz") as arrays:
+        eigenvalues = arrays["eigenvalues"]
+    assert len(eigenvalues) == forecaster.model.count_params()
+    low, high = (float(re.search(r"([+-][\d.e+-]+) ±", line)[1]) for line in lines[1:3])
+    assert low == pytest.approx(eigenvalues[0], rel=2e-3)
+    assert high == pytest.approx(eigenvalues[-1], rel=2e-3)
+
+
+def test_density_agrees_with_exact_within_its_error(forecaster, exact):
+    with np.load(forecaster.run.folder / "spectrum_exact.npz") as arrays:
+        eigenvalues = arrays["eigenvalues"]
+    lines, files = describe_spectrum(forecaster, "density")
+    assert "spectrum_density.png" in {path.name for path in files}
+    estimate, error = map(float, re.search(r"trace ([\d.e+-]+) ± ([\d.e+-]+)", lines[-1]).groups())
+    assert abs(estimate - eigenvalues.sum()) <= 4 * error + 1e-3 * abs(estimate)

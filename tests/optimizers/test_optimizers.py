@@ -1,0 +1,78 @@
+import keras
+import numpy as np
+import pytest
+
+from stock_rnn.curvature import HessianOperator
+from stock_rnn.curvature.operators.preconditioned import preconditioned, stability_line
+from stock_rnn.optimizers import RMSPropTF1, make_optimizer
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_rmsprop_tf1_follows_its_formula(momentum):
+    rng = np.random.default_rng(0)
+    start, gradients = rng.normal(size=5), rng.normal(size=(7, 5))
+    variable = keras.Variable(start, dtype="float64")
+    optimizer = RMSPropTF1(0.01, rho=0.8, momentum=momentum)
+    optimizer.build([variable])
+    w, v, m = start.copy(), np.ones(5), np.zeros(5)
+    for g in gradients:
+        optimizer.apply([keras.ops.convert_to_tensor(g, dtype="float64")], [variable])
+        v = 0.8 * v + 0.2 * g**2
+        m = momentum * m + np.float32(0.01) * g / np.sqrt(v + 1e-10)
+        w = w - m
+        # Keras keeps scalars such as rho in float32.
+        np.testing.assert_allclose(variable.numpy(), w, rtol=1e-6)
+    np.testing.assert_allclose(optimizer.mean_square(variable).numpy(), v, rtol=1e-6)
+
+
+def test_its_first_step_is_not_keras_s():
+    steps = {}
+    for name in ("rmsprop", "rmsprop-tf1"):
+        variable = keras.Variable(np.zeros(1))
+        optimizer = make_optimizer(name, 0.001)
+        optimizer.build([variable])
+        optimizer.apply([keras.ops.convert_to_tensor([0.1])], [variable])
+        steps[name] = -float(variable.numpy()[0])
+    # From zero: lr * g / sqrt(0.1 g²). From one: lr * g / sqrt(0.9 + 0.1 g²).
+    assert steps["rmsprop"] == pytest.approx(0.001 / np.sqrt(0.1), rel=1e-3)
+    assert steps["rmsprop-tf1"] == pytest.approx(1e-4 / np.sqrt(0.901), rel=1e-4)
+
+
+def test_it_survives_saving(tmp_path):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(optimizer=RMSPropTF1(0.01, rho=0.7, momentum=0.5), loss="mse")
+    x = np.random.default_rng(0).normal(size=(8, 2))
+    model.fit(x, x[:, :1], verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras").optimizer
+    assert loaded.get_config() == model.optimizer.get_config()
+    for ours, theirs in zip(model.optimizer.variables, loaded.variables, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+def test_the_preconditioner_is_the_accumulators(momentum):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(optimizer=RMSPropTF1(0.25, momentum=momentum), loss="mse")
+    x = np.random.default_rng(0).normal(size=(8, 2)).astype("f4")
+    model.fit(x, x[:, :1], verbose=0)
+    operator = HessianOperator(model, "mse", x, x[:, :1])
+    found = preconditioned(operator, model.optimizer)
+    v = np.concatenate([model.optimizer.mean_square(w).numpy().ravel() for w in model.weights])
+    np.testing.assert_allclose(found.diagonal, np.sqrt(v + 1e-10), rtol=1e-6)
+    assert stability_line(model.optimizer) == pytest.approx(2 * (1 + momentum) / 0.25)
+
+
+def test_names():
+    kinds = {
+        "sgd": keras.optimizers.SGD,
+        "rmsprop": keras.optimizers.RMSprop,
+        "rmsprop-tf1": RMSPropTF1,
+        "adam": keras.optimizers.Adam,
+    }
+    for name, kind in kinds.items():
+        optimizer = make_optimizer(name, 0.25)
+        assert type(optimizer) is kind
+        assert float(optimizer.learning_rate) == 0.25
+    with pytest.raises(ValueError, match=r"one of sgd.*Received: 'rmsporp'"):
+        make_optimizer("rmsporp", 0.1)

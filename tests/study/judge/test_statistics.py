@@ -1,0 +1,346 @@
+"""Intervals over seeds: against closed forms, and against the truth in repeated draws."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from stock_rnn.study.judge import statistics
+from stock_rnn.study.judge.statistics import (
+    CONFIDENCE,
+    expanded_level,
+    family_level,
+    iqm,
+    least_seeds,
+    probability_of_improvement,
+    summarize,
+    summarize_share,
+)
+
+# The mean of the middle half of the standard normal, and of its exponential:
+# E[e^Z; |Z| < q] = e^½ (Φ(q-1) - Φ(-q-1)), with q the upper quartile.
+_Q = scipy.stats.norm.ppf(0.75)
+TRUE_IQM = {
+    "normal": 0.0,
+    "lognormal": 2 * math.exp(0.5) * np.diff(scipy.stats.norm.cdf([-_Q - 1, _Q - 1])).item(),
+}
+
+
+def draw(kind, rng, n):
+    values = rng.standard_normal(n)
+    return np.exp(values) if kind == "lognormal" else values
+
+
+def surprising(hits, draws, probability):
+    """Whether so many hits have less than 1 in 1000 to happen, on either side."""
+    low, high = scipy.stats.binom.ppf([0.0005, 0.9995], draws, probability)
+    return not low <= hits <= high
+
+
+@pytest.fixture
+def resamples(monkeypatch):
+    """Fewer of them, so that many intervals can be drawn."""
+    return lambda count: monkeypatch.setattr(statistics, "_RESAMPLES", count)
+
+
+# The interquartile mean
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([7.0], 7.0),
+        ([1.0, 2.0, 6.0], 3.0),  # A quarter of three is less than one value.
+        ([9.0, -100.0, 1.0, 100.0], 5.0),
+        ([100.0, 3.0, 1.0, -50.0, 8.0], 4.0),
+        ([-9.0, -8.0, 1.0, 2.0, 3.0, 6.0, 80.0, 90.0], 3.0),
+        # rliable cuts floor(n/4) at each end: two of ten.
+        ([-9.0, -9.0, 1.0, 2.0, 3.0, 4.0, 5.0, 12.0, 99.0, 99.0], 4.5),
+    ],
+)
+def test_the_iqm_is_the_mean_of_what_is_left_when_a_quarter_is_cut_at_each_end(values, expected):
+    assert iqm(np.array(values)) == pytest.approx(expected)
+    assert summarize(np.array(values)).value == pytest.approx(expected)
+
+
+def test_the_iqm_is_taken_along_an_axis():
+    rows = np.array([[0.0, 1.0, 3.0, 50.0], [-8.0, 5.0, 7.0, 8.0]])
+    np.testing.assert_allclose(iqm(rows), [2.0, 6.0])
+    np.testing.assert_allclose(iqm(rows.T, axis=0), [2.0, 6.0])
+
+
+# Levels
+
+
+@pytest.mark.parametrize(
+    ("claims", "level"), [(1, 0.95), (2, 0.975), (5, 0.99), (19, 1 - 0.05 / 19)]
+)
+def test_a_family_shares_the_five_percent(claims, level):
+    assert family_level(claims) == pytest.approx(level, abs=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("confidence", "seeds"),
+    # The least n with 2^(1-n) ≤ 1 - confidence.
+    [(0.5, 2), (0.75, 3), (0.8, 4), (0.95, 6), (0.975, 7), (0.99, 8), (1 - 0.05 / 19, 10)],
+)
+def test_an_interval_needs_as_many_seeds_as_the_one_from_least_to_greatest(confidence, seeds):
+    assert least_seeds(confidence) == seeds
+    assert 2.0 ** (1 - seeds) <= 1 - confidence + 1e-12
+    assert 2.0 ** (2 - seeds) > 1 - confidence
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.95, 0.99])
+@pytest.mark.parametrize("n", [2, 5, 10, 30])
+def test_the_expanded_level_is_hesterbergs(confidence, n):
+    alpha = 1 - confidence
+    t = scipy.stats.t.ppf(alpha / 2, n - 1)
+    expected = scipy.stats.norm.cdf(math.sqrt(n / (n - 1)) * t)
+    assert (1 - expanded_level(confidence, n)) / 2 == pytest.approx(expected, rel=1e-6)
+    assert expanded_level(confidence, n) > confidence
+
+
+def test_of_many_values_the_expanded_level_is_the_level():
+    assert expanded_level(0.95, 10**6) == pytest.approx(0.95, abs=1e-6)
+
+
+# Summaries of values
+
+
+def test_the_interval_of_a_mean_is_students():
+    # The bootstrap of a mean is nearly normal, and the expansion makes it t_{n-1}'s.
+    values = np.random.default_rng(3).standard_normal(12)
+    found = summarize(values, statistic=np.mean, claims=2)
+    assert found.value == pytest.approx(values.mean())
+    for interval, level in ((found.interval, 0.95), (found.simultaneous, 0.975)):
+        half = scipy.stats.t.ppf(0.5 + level / 2, 11) * values.std(ddof=1) / math.sqrt(12)
+        assert np.diff(interval) == pytest.approx(2 * half, rel=0.07)
+        assert interval[0] < found.value < interval[1]
+
+
+def test_an_outlier_moves_the_interval_of_the_mean_and_not_of_the_iqm():
+    values = np.array([*range(19), 1000.0])
+    assert summarize(values).interval[1] < 19
+    assert summarize(values, statistic=np.mean).interval[1] > 100
+
+
+@pytest.mark.parametrize(
+    ("n", "claims", "has_interval", "has_simultaneous"),
+    [
+        (1, 1, False, False),
+        (5, 1, False, False),
+        (6, 1, True, True),
+        (6, 2, True, False),
+        (7, 2, True, True),
+        (9, 19, True, False),
+        (10, 19, True, True),
+    ],
+)
+def test_too_few_seeds_have_no_interval(n, claims, has_interval, has_simultaneous):
+    found = summarize(np.arange(n, dtype=float), claims=claims)
+    assert found.seeds == n
+    assert found.value == pytest.approx((n - 1) / 2)
+    assert np.isfinite(found.interval).tolist() == [has_interval] * 2
+    assert np.isfinite(found.simultaneous).tolist() == [has_simultaneous] * 2
+
+
+def test_nothing_has_no_value():
+    for found in (summarize(np.empty(0)), summarize_share(np.empty(0, dtype=bool))):
+        assert found.seeds == 0
+        assert np.isnan([found.value, *found.interval, *found.simultaneous]).all()
+
+
+@pytest.mark.parametrize("lost", [math.inf, -math.inf, math.nan])
+def test_a_value_that_is_not_finite_leaves_no_interval(lost):
+    found = summarize(np.array([*range(19), lost], dtype=float), claims=3)
+    assert found.seeds == 20
+    assert np.isnan([*found.interval, *found.simultaneous]).all()
+    # The middle two of twenty, as far as they can be told.
+    expected = {math.inf: 9.5, -math.inf: 8.5}.get(lost, math.nan)
+    assert found.value == pytest.approx(expected, nan_ok=True)
+
+
+def test_equal_values_have_an_interval_without_width():
+    found = summarize(np.full(10, 2.5), claims=19)
+    assert (found.value, found.interval, found.simultaneous) == (2.5, (2.5, 2.5), (2.5, 2.5))
+
+
+def test_units_do_not_matter():
+    values = np.random.default_rng(0).standard_normal(10)
+    plain, scaled = summarize(values, claims=4), summarize(3 * values - 7, claims=4)
+    for name in ("interval", "simultaneous"):
+        expected = 3 * np.array(getattr(plain, name)) - 7
+        np.testing.assert_allclose(getattr(scaled, name), expected)
+
+
+def test_the_same_seed_resamples_the_same_and_another_differently():
+    values = np.random.default_rng(0).standard_normal(10)
+    assert summarize(values) == summarize(values)
+    assert summarize(values).interval != summarize(values, seed=1).interval
+
+
+@pytest.mark.parametrize("n", [10, 15, 40])
+@pytest.mark.parametrize("kind", TRUE_IQM)
+def test_the_simultaneous_interval_contains_the_single_one(kind, n):
+    found = summarize(draw(kind, np.random.default_rng(n), n), claims=19)
+    assert found.simultaneous[0] < found.interval[0] < found.value
+    assert found.value < found.interval[1] < found.simultaneous[1]
+
+
+def test_of_one_claim_both_intervals_are_the_same():
+    found = summarize(np.random.default_rng(0).standard_normal(10), claims=1)
+    assert found.simultaneous == found.interval
+
+
+@pytest.mark.parametrize("n", [10, 20])
+@pytest.mark.parametrize("kind", TRUE_IQM)
+def test_the_interval_covers_the_truth_95_times_in_100(kind, n, resamples):
+    resamples(1000)
+    rng, draws = np.random.default_rng(n), 700
+    hits = 0
+    for seed in range(draws):
+        low, high = summarize(draw(kind, rng, n), seed=seed).interval
+        hits += low <= TRUE_IQM[kind] <= high
+    # The expansion is exact for means of normal values; 1 % is left for all else.
+    assert not surprising(hits, draws, 0.95) or not surprising(hits, draws, 0.96)
+
+
+@pytest.mark.parametrize("n", [10, 20])
+def test_nineteen_true_claims_hold_all_at_once_95_times_in_100(n, resamples):
+    resamples(4000)
+    rng, draws, held, singly = np.random.default_rng(n), 30, 0, 0
+    for seed in range(draws):
+        kinds = ["normal", "lognormal"] * 9 + ["normal"]
+        found = [summarize(draw(kind, rng, n), claims=19, seed=seed) for kind in kinds]
+        truths = [TRUE_IQM[kind] for kind in kinds]
+        held += all(
+            s.simultaneous[0] <= t <= s.simultaneous[1] for s, t in zip(found, truths, strict=True)
+        )
+        singly += all(
+            s.interval[0] <= t <= s.interval[1] for s, t in zip(found, truths, strict=True)
+        )
+    assert held >= 0.95 * draws or not surprising(held, draws, 0.95)
+    # What the correction is for: 0.95^19 = 0.38.
+    assert singly < 0.75 * draws
+
+
+# Shares
+
+
+@pytest.mark.parametrize("n", [1, 6, 10])
+@pytest.mark.parametrize("claims", [1, 19])
+def test_where_all_seeds_agree_the_limit_is_a_root(n, claims):
+    for level, name in ((0.95, "interval"), (1 - 0.05 / claims, "simultaneous")):
+        limit = ((1 - level) / 2) ** (1 / n)
+        low, high = getattr(summarize_share(np.ones(n, dtype=bool), claims=claims), name)
+        assert (low, high) == (pytest.approx(limit, rel=1e-6), 1.0)
+        low, high = getattr(summarize_share(np.zeros(n, dtype=bool), claims=claims), name)
+        assert (low, high) == (0.0, pytest.approx(1 - limit, rel=1e-6))
+
+
+@pytest.mark.parametrize(("successes", "n"), [(1, 4), (3, 10), (9, 10), (10, 20)])
+def test_shares_have_clopper_and_pearsons_interval(successes, n):
+    holds = np.arange(n) < successes
+    found = summarize_share(np.random.default_rng(0).permutation(holds), claims=5)
+    assert (found.value, found.seeds) == (successes / n, n)
+    for level, interval in ((0.95, found.interval), (0.99, found.simultaneous)):
+        tail = (1 - level) / 2
+        # The shares at which so many, or more, and so few, or less, have that tail.
+        assert scipy.stats.binom.sf(successes - 1, n, interval[0]) == pytest.approx(tail)
+        assert scipy.stats.binom.cdf(successes, n, interval[1]) == pytest.approx(tail)
+
+
+def test_ten_of_ten_decide_a_majority_among_nineteen_claims_and_nine_do_not():
+    ten = summarize_share(np.arange(10) < 10, claims=19)
+    nine = summarize_share(np.arange(10) < 9, claims=19)
+    assert ten.simultaneous[0] > 0.5 > nine.simultaneous[0]
+
+
+# The probability of improvement
+
+
+def counted(x, y):
+    return sum((a < b) + 0.5 * (a == b) for a in x for b in y) / (len(x) * len(y))
+
+
+def with_ties(seed, n=9):
+    return np.random.default_rng(seed).integers(0, 5, n).astype(float)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_improvement_counts_pairs_and_half_of_ties(seed, resamples):
+    resamples(100)
+    x, y = with_ties(seed), with_ties(seed + 100)
+    found = probability_of_improvement([x], [y])
+    assert found.value == pytest.approx(counted(x, y))
+    # Mann and Whitney's U of y counts the pairs in which y is greater.
+    assert found.value == pytest.approx(scipy.stats.mannwhitneyu(y, x).statistic / 81)
+    assert found.seeds == 9
+
+
+def test_improvement_is_the_mean_over_tasks(resamples):
+    resamples(100)
+    ours, theirs = [with_ties(s) for s in (0, 1, 2)], [with_ties(s) for s in (3, 4, 5)]
+    expected = np.mean([counted(x, y) for x, y in zip(ours, theirs, strict=True)])
+    assert probability_of_improvement(ours, theirs).value == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_ours_over_theirs_and_theirs_over_ours_make_one(seed):
+    x, y = with_ties(seed), with_ties(seed + 50)
+    one = probability_of_improvement([x], [y], seed=1)
+    other = probability_of_improvement([y], [x], seed=1)
+    assert one.value + other.value == pytest.approx(1)
+    assert one.interval[0] < one.interval[1]
+    np.testing.assert_allclose(one.interval, [1 - v for v in other.interval[::-1]])
+
+
+def test_a_sure_improvement_is_one_whatever_is_resampled():
+    x, y = np.arange(10.0), np.arange(10.0) + 100
+    better, worse = probability_of_improvement([x], [y]), probability_of_improvement([y], [x])
+    # What n seeds that agree can say: the resamples alone would say "surely".
+    limit = 0.025**0.1
+    assert (better.value, *better.interval) == pytest.approx((1.0, limit, 1.0))
+    assert (worse.value, *worse.interval) == pytest.approx((0.0, 0.0, 1 - limit))
+    equal = probability_of_improvement([np.ones(10)], [np.ones(10)])
+    assert equal.value == 0.5
+    assert np.isnan(equal.interval).all()
+
+
+def test_a_diverged_run_is_worse_than_any_other_and_ties_with_its_like():
+    x, y = np.array([1.0, 2.0, 3.0, math.inf]), np.array([4.0, 5.0, math.inf, math.inf])
+    assert probability_of_improvement([x], [y]).value == (3 * 4 + 2 * 0.5) / 16
+
+
+def test_improvement_over_too_few_seeds_has_no_interval():
+    few, enough = np.arange(5.0), np.arange(6.0)
+    assert np.isnan(probability_of_improvement([few], [few + 0.5]).interval).all()
+    assert np.isfinite(probability_of_improvement([enough], [enough + 0.5]).interval).all()
+
+
+@pytest.mark.parametrize("tasks", [1, 3])
+@pytest.mark.parametrize("n", [10, 20])
+def test_the_interval_of_improvement_covers_the_truth(n, tasks, resamples):
+    resamples(500)
+    rng, draws, hits = np.random.default_rng(n), 250, 0
+    # X - Y is normal with mean -½ and variance 2.
+    truth = scipy.stats.norm.cdf(0.5 / math.sqrt(2))
+    for seed in range(draws):
+        x, y = rng.standard_normal((2, tasks, n))
+        low, high = probability_of_improvement(list(x), list(y + 0.5), seed=seed).interval
+        hits += low <= truth <= high
+    # A share of few has an interval that is somewhat surer than asked.
+    assert CONFIDENCE - 0.03 <= hits / draws <= 0.99
+
+
+def test_what_is_paired_by_seed_is_resampled_together():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(20)
+    y = x + 1e-9  # The seed decides nearly all.
+    paired = probability_of_improvement([x], [y])
+    torn = probability_of_improvement([x], [rng.permutation(y)])
+    assert paired.value == torn.value == 0.525
+    assert np.diff(paired.interval) < 0.25 * np.diff(torn.interval)
+    # With ours and theirs in one resample, ours never loses more than it wins.
+    assert paired.interval[0] > 0.5

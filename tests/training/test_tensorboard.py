@@ -1,0 +1,116 @@
+"""What TensorBoard is given, read back from the files and asked of a real server."""
+
+import json
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import numpy as np
+import pandas as pd
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.util import tensor_util
+
+from stock_rnn.curvature import load_measurements
+from stock_rnn.curvature.tracking.measurement import SCALARS
+
+
+@pytest.fixture(scope="module")
+def events(small_run):
+    def read(run):
+        return EventAccumulator(str(small_run.logs / run), {"tensors": 0}).Reload()
+
+    return {run: read(run) for run in ("train", "test")}
+
+
+def scalars(accumulator, tag):
+    return [float(tensor_util.make_ndarray(e.tensor_proto)) for e in accumulator.Tensors(tag)]
+
+
+def test_scalars_are_the_history(events, small_run):
+    history = pd.read_csv(small_run.history)
+    for run, tag, column in (
+        ("train", "epoch_loss", "loss"),
+        ("test", "epoch_loss", "val_loss"),
+        ("train", "epoch_learning_rate", "learning_rate"),
+    ):
+        np.testing.assert_allclose(scalars(events[run], tag), history[column], rtol=1e-5)
+
+
+def test_eigenvalues_with_their_error_bars_from_epoch_0_on(small_run):
+    events = EventAccumulator(str(small_run.logs / "hessian"), {"tensors": 0}).Reload()
+    measured = load_measurements(small_run.spectrum)
+    for name in ("lambda_min", "residual_min", "lambda_max", "residual_max"):
+        expected = [getattr(m.extremes, name) for m in measured]
+        np.testing.assert_allclose(scalars(events, f"hessian/{name}"), expected, rtol=1e-5)
+    assert [e.step for e in events.Tensors("hessian/lambda_min")] == [0, 1, 2, 3]
+
+
+def test_histograms_of_weights_and_of_the_last_output(events):
+    tags = events["train"].Tags()["tensors"]
+    for weight in ("lstm_1/cell/kernel", "lstm_1/cell/recurrent_kernel", "head/bias"):
+        assert f"{weight}/histogram" in tags
+    outputs = events["test"].Tensors("last_lstm_output")
+    assert [event.step for event in outputs] == [0, 1, 2]
+    # Buckets are (left, right, count); an LSTM's output lies in (-1, 1).
+    buckets = tensor_util.make_ndarray(outputs[-1].tensor_proto)
+    assert np.abs(buckets[:, :2]).max() <= 1
+    assert buckets[:, 2].sum() > 0
+
+
+def test_pictures_of_predictions(events):
+    pictures = events["test"].Tensors("predicted_and_actual")
+    assert [event.step for event in pictures] == [0, 1, 2]
+    png = tensor_util.make_ndarray(pictures[-1].tensor_proto)[2]
+    assert png.startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_a_real_server_serves_it(small_run):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(small_run.logs_dir)]
+    server = subprocess.Popen(
+        [*command, "--host", "127.0.0.1", "--port", str(port), "--load_fast", "false"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+    def ask(path):
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/data/{path}", timeout=10) as answer:
+            return json.loads(answer.read())
+
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                tags = ask("plugin/scalars/tags")
+                if {"small/train", "small/test", "small/hessian"} <= set(tags):
+                    break
+            except (urllib.error.URLError, ConnectionError):
+                pass
+            assert time.monotonic() < deadline, "the server did not come up"
+            time.sleep(0.2)
+        assert set(tags["small/train"]) == {"epoch_loss", "epoch_learning_rate"}
+        assert "epoch_loss" in tags["small/test"]
+        assert "lstm_1/cell/kernel/histogram" in ask("plugin/histograms/tags")["small/train"]
+        assert "last_lstm_output" in ask("plugin/histograms/tags")["small/test"]
+        assert "predicted_and_actual" in ask("plugin/images/tags")["small/test"]
+        assert ask("plugin/graphs/info")["small/train"]
+        assert {f"hessian/{name}" for name in SCALARS} <= set(tags["small/hessian"])
+        assert "hessian/eigenvalues" in ask("plugin/histograms/tags")["small/hessian"]
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/data/plugin/hparams/experiment",
+            data=b'{"experimentName": ""}',
+            headers={"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            experiment = json.loads(answer.read())
+        assert "optimizer" in {info["name"] for info in experiment["hparamInfos"]}
+    finally:
+        server.terminate()
+        server.wait(timeout=10)

@@ -21,7 +21,7 @@ from stock_rnn.curvature import (
     Method,
     exact_spectrum,
     extreme_eigenpairs,
-    extreme_search,
+    extreme_routine,
     load_measurements,
 )
 from stock_rnn.data.dataset import StockDataSet
@@ -91,8 +91,8 @@ def product(path: str, unroll: str = "unrolled") -> dict[str, float]:
             gradient()[0].numpy()
             seconds["gradient"].append(time.perf_counter() - began)
         before, began = hessian.products, time.perf_counter()
-        search = extreme_search(hessian.shape[0], 1e-3, max_matvecs=20, seed=alternation)
-        hessian.run(_timed(search, seconds["product"]))
+        search = extreme_routine(hessian.shape[0], 1e-3, max_matvecs=20, seed=alternation)
+        hessian.run_routine(_timed(search, seconds["product"]))
         passed = time.perf_counter() - began
         seconds["run"].append(passed / (hessian.products - before))
     return {name: statistics.median(times) for name, times in seconds.items()}

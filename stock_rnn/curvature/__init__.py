@@ -6,6 +6,10 @@ extreme_eigenpairs(hessian)         # λ_min and λ_max, with residuals
 model.fit(x, y, callbacks=[HessianCallback(x, y)])
 """
 
+from stock_rnn.curvature.backend import require_tensorflow
+
+require_tensorflow()
+
 from stock_rnn.curvature.algorithms.dense import (
     ExactHessian,
     ExactSpectrum,
@@ -26,8 +30,6 @@ from stock_rnn.curvature.algorithms.extreme import (
     Eigenpairs,
     ExtremeEigenpairs,
     extreme_eigenpairs,
-    extreme_search,
-    following,
     top_eigenpairs,
 )
 from stock_rnn.curvature.algorithms.trace import (
@@ -59,10 +61,18 @@ from stock_rnn.curvature.operators.blocks import (
     layer_blocks,
     select_variables,
 )
+from stock_rnn.curvature.operators.errors import (
+    NoGradientError,
+    NonDeterministicLossError,
+    NonFiniteError,
+    SecondDerivativeError,
+)
 from stock_rnn.curvature.operators.hessian import (
     HessianOperator,
-    NonDeterministicLossError,
-    SecondDerivativeError,
+)
+from stock_rnn.curvature.operators.operator import (
+    LinearCombination,
+    Operator,
 )
 from stock_rnn.curvature.operators.preconditioned import (
     PreconditionedOperator,
@@ -71,10 +81,8 @@ from stock_rnn.curvature.operators.preconditioned import (
     stability_line,
 )
 from stock_rnn.curvature.operators.protocol import (
-    Method,
-    NonFiniteError,
+    LossOperator,
     SymmetricOperator,
-    run,
 )
 from stock_rnn.curvature.tracking.callback import (
     HessianCallback,
@@ -95,14 +103,17 @@ __all__ = [
     "ExtremeEigenpairs",
     "HessianCallback",
     "HessianOperator",
+    "LinearCombination",
+    "LossOperator",
     "LossSlice",
     "Measurement",
-    "Method",
     "NegativeDirection",
     "NegativeFraction",
     "NegativeShare",
+    "NoGradientError",
     "NonDeterministicLossError",
     "NonFiniteError",
+    "Operator",
     "PreconditionedOperator",
     "RestrictedOperator",
     "SamplingError",
@@ -117,8 +128,6 @@ __all__ = [
     "exact_hessian",
     "exact_spectrum",
     "extreme_eigenpairs",
-    "extreme_search",
-    "following",
     "gate_blocks",
     "layer_blocks",
     "load_measurements",
@@ -129,7 +138,6 @@ __all__ = [
     "negative_subspace_share",
     "preconditioned",
     "register_preconditioner",
-    "run",
     "sampling_error",
     "save_measurements",
     "select_variables",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from stock_rnn.curvature.algorithms.density import SpectralDensity
 from stock_rnn.curvature.algorithms.estimate import Estimate
-from stock_rnn.curvature.algorithms.extreme import SMALL, ExtremeEigenpairs
+from stock_rnn.curvature.algorithms.extreme import NEGLIGIBLE_SHARE, ExtremeEigenpairs
 from stock_rnn.curvature.analysis.critical_point import KINDS
 from stock_rnn.curvature.analysis.landscape import LossSlice
 from stock_rnn.curvature.operators.protocol import Array
@@ -252,4 +252,4 @@ def _figure(width: float, height: float) -> Figure:
 def _symmetric_log(axes: Axes, values: Array) -> None:
     finite = np.abs(values[np.isfinite(values)])
     largest = float(finite.max()) if len(finite) else 1.0
-    axes.set_yscale("symlog", linthresh=SMALL * (largest or 1.0))
+    axes.set_yscale("symlog", linthresh=NEGLIGIBLE_SHARE * (largest or 1.0))

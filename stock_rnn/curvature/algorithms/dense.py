@@ -6,7 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stock_rnn.curvature.operators.protocol import Array, Method, SymmetricOperator, run
+from stock_rnn.curvature.operators.errors import NonFiniteError
+from stock_rnn.curvature.operators.protocol import (
+    Array,
+    MatvecRoutine,
+    SymmetricOperator,
+    dimension,
+    is_verified,
+    run_routine,
+)
 
 # Columns that are asked for at a time, and the side of a tile when symmetrizing.
 CHUNK = 64
@@ -22,6 +30,7 @@ class ExactHessian:
 
     matrix: Array  # (n, n), exactly symmetric
     asymmetry: float  # max |H - Hᵀ| / max |H| of what the products gave
+    verified: bool  # as in `ExtremeEigenpairs`
 
 
 @dataclass(frozen=True)
@@ -30,6 +39,7 @@ class ExactSpectrum:
 
     eigenvalues: Array  # (n,), ascending
     asymmetry: float  # as in ExactHessian: the relative size of the products' error
+    verified: bool  # as in `ExtremeEigenpairs`
 
 
 def exact_hessian(operator: SymmetricOperator, *, max_bytes: int = 4 * 2**30) -> ExactHessian:
@@ -42,11 +52,13 @@ def exact_hessian(operator: SymmetricOperator, *, max_bytes: int = 4 * 2**30) ->
 
     Raises:
         TooLargeError: More than that would be needed: 8 n² bytes and a few columns.
+        ValueError: A matrix that is empty or not square.
+        NonFiniteError: A product that is not finite.
     """
-    n = operator.shape[0]
+    n = dimension(operator)
     _refuse_above(max_bytes, 8 * n * n, n)
-    matrix = run(operator, _columns(n))
-    return ExactHessian(matrix, _symmetrize(matrix))
+    matrix = run_routine(operator, _columns(n))
+    return ExactHessian(matrix, _symmetrize(matrix), is_verified(operator))
 
 
 def exact_spectrum(operator: SymmetricOperator, *, max_bytes: int = 4 * 2**30) -> ExactSpectrum:
@@ -59,12 +71,13 @@ def exact_spectrum(operator: SymmetricOperator, *, max_bytes: int = 4 * 2**30) -
     Raises:
         TooLargeError: More would be needed: 16 n² bytes and a few columns, for
             LAPACK works on a copy.
+        ValueError, NonFiniteError: As `exact_hessian`.
     """
-    n = operator.shape[0]
+    n = dimension(operator)
     _refuse_above(max_bytes, 16 * n * n, n)
     hessian = exact_hessian(operator, max_bytes=max_bytes)
     eigenvalues = np.asarray(np.linalg.eigvalsh(hessian.matrix), np.float64)
-    return ExactSpectrum(eigenvalues, hessian.asymmetry)
+    return ExactSpectrum(eigenvalues, hessian.asymmetry, hessian.verified)
 
 
 def _refuse_above(max_bytes: int, matrices: int, n: int) -> None:
@@ -77,14 +90,17 @@ def _refuse_above(max_bytes: int, matrices: int, n: int) -> None:
         )
 
 
-def _columns(n: int) -> Method[Array]:
+def _columns(n: int) -> MatvecRoutine[Array]:
     """All n products, some columns at a time."""
     # The operator is symmetric, so that what is asked as columns may be kept as rows.
     matrix = np.empty((n, n))
     for first in range(0, n, CHUNK):
         unit = np.zeros((n, min(CHUNK, n - first)))
         unit[first + np.arange(unit.shape[1]), np.arange(unit.shape[1])] = 1.0
-        matrix[first : first + CHUNK] = (yield unit).T
+        products = yield unit
+        if not np.isfinite(products).all():
+            raise NonFiniteError(f"Products with columns from {first} on are not finite.")
+        matrix[first : first + CHUNK] = products.T
     return matrix
 
 

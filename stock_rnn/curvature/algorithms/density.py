@@ -16,156 +16,23 @@ Net Optimization via Hessian Eigenvalue Density", ICML 2019.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh_tridiagonal
 
 from stock_rnn.curvature.algorithms.estimate import Estimate, sphere_probes, sphere_standard_error
+from stock_rnn.curvature.algorithms.lanczos import Tridiagonal, lanczos_tridiagonal
 from stock_rnn.curvature.operators.protocol import (
-    Method,
-    NonFiniteError,
     SymmetricOperator,
     dimension,
-    run,
+    is_verified,
+    product_error,
 )
 
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Tridiagonal:
-    """T = QᵀAQ of a Lanczos run from v, and the spectral measure of v that T stands for.
-
-    The measure is μ = Σ (uᵢᵀv)² δ(t - λᵢ) over the eigenpairs of A, for ‖v‖ = 1.
-    """
-
-    alphas: Array  # (m,): the diagonal
-    betas: Array  # (m - 1,): beside the diagonal
-    exhausted: bool  # the Krylov space is invariant: the nodes are eigenvalues of A
-
-    def quadrature(self) -> tuple[Array, Array]:
-        """Gauss nodes (m,), ascending, and weights (m,), of sum 1.
-
-        ∫ f dμ = Σ wⱼ f(θⱼ) exactly for polynomials f up to degree 2m - 1.
-        """
-        return _nodes_and_weights(self.alphas, self.betas)
-
-    def share_below(self, cutoff: float) -> tuple[float, float]:
-        """Bounds on μ((-∞, cutoff)), which hold whatever the rest of the spectrum is.
-
-        The Gauss-Radau rule with a node at the cutoff integrates the same
-        polynomials up to degree 2m - 2 as μ, and by the Chebyshev-Markov-Stieltjes
-        inequalities μ lies between its weights strictly below and those up to the
-        cutoff. The gap is the weight at the cutoff; it closes exponentially in m
-        where the cutoff lies in a gap of the spectrum, like 1/m within a band.
-
-        Sources: Golub, "Some Modified Matrix Eigenvalue Problems", SIAM Review
-        1973 (the rule); Akhiezer, "The Classical Moment Problem", 1965, chapter 2
-        (the inequalities).
-
-        Returns:
-            (lower, upper), equal if the Krylov space is exhausted and no eigenvalue
-            lies on the cutoff.
-        """
-        if self.exhausted:
-            nodes, weights = self.quadrature()
-        else:
-            nodes, weights = _nodes_and_weights(self._radau_diagonal(cutoff), self.betas)
-        # On which side a node this close comes to lie is rounding: near a converged
-        # eigenvalue the rule's own node is determined to the root of it only.
-        near = 4.0 * math.sqrt(np.finfo(np.float64).eps) * self._scale(cutoff)
-        lower = float(weights[nodes < cutoff - near].sum())
-        return lower, min(float(weights[nodes <= cutoff + near].sum()), 1.0)
-
-    def _scale(self, node: float) -> float:
-        sizes = np.abs(self.alphas).max(), np.abs(self.betas).max(initial=0.0), abs(node)
-        return float(max(*sizes, np.finfo(np.float64).tiny))
-
-    def _radau_diagonal(self, node: float) -> Array:
-        """The diagonal with its last entry changed so that `node` is an eigenvalue."""
-        tiny = np.finfo(np.float64).eps * self._scale(node)
-        correction = 0.0
-        # Pivots of T - node·I without its last row: the last one is what is needed.
-        for alpha, beta in zip(self.alphas[:-1], self.betas, strict=True):
-            pivot = alpha - node - correction
-            correction = beta**2 / (pivot if abs(pivot) > tiny else math.copysign(tiny, pivot))
-        return np.append(self.alphas[:-1], node + correction)
-
-
-def _nodes_and_weights(alphas: Array, betas: Array) -> tuple[Array, Array]:
-    nodes, vectors = eigh_tridiagonal(alphas, betas)
-    return nodes, vectors[0] ** 2
-
-
-def lanczos_tridiagonal(
-    op: SymmetricOperator, starts: Array, *, steps: int
-) -> tuple[Tridiagonal, ...]:
-    """Lanczos runs from several vectors side by side, with full reorthogonalization.
-
-    The runs do not mix; they ask for their products (n, k) at once, which for a
-    Hessian is cheaper than k products one by one. Two passes of Gram-Schmidt
-    in float64 (Giraud, Langou, Rozložník 2005: twice is enough).
-
-    Args:
-        op: symmetric, (n, n).
-        starts: (n,) or (n, k), nonzero columns; normalized here.
-        steps: of each run; at most n are made, and a run ends early where its
-            Krylov space is exhausted. Memory: 8·n·k·steps bytes.
-
-    Returns:
-        k tridiagonal matrices.
-
-    Raises:
-        ValueError: if the shapes disagree, steps < 1, or a start is zero.
-        NonFiniteError: if a product is not finite.
-    """
-    n = dimension(op)
-    columns = starts.reshape(n, -1) if starts.ndim == 1 and starts.size == n else starts
-    if columns.ndim != 2 or columns.shape[0] != n:
-        raise ValueError(f"starts must be ({n},) or ({n}, k). Received: shape={starts.shape}")
-    if steps < 1:
-        raise ValueError(f"steps must be at least 1. Received: steps={steps}")
-    norms = np.linalg.norm(columns, axis=0)
-    if not np.all(np.isfinite(norms) & (norms > 0.0)):
-        raise ValueError(f"starts must be finite and not zero. Received: norms={norms}")
-
-    return run(op, _lanczos((columns / norms).T, min(steps, n)))
-
-
-def _lanczos(q: Array, steps: int) -> Method[tuple[Tridiagonal, ...]]:
-    """The runs from the unit rows of q (k, n), asking for all k products at once."""
-    k, n = q.shape
-    basis = np.empty((k, steps, n))
-    alphas, betas = np.zeros((k, steps)), np.zeros((k, steps))
-    lengths = np.full(k, steps)
-    exhausted = np.full(k, steps == n)
-    scale = np.zeros(k)
-    for j in range(steps):
-        basis[:, j] = q
-        products = yield np.ascontiguousarray(q.T)
-        w = np.array(products.T, dtype=np.float64)
-        if not np.isfinite(w).all():
-            raise NonFiniteError(f"The operator's product is not finite (Lanczos step {j + 1}).")
-        alphas[:, j] = np.einsum("kn,kn->k", q, w)
-        known = basis[:, : j + 1]
-        for _ in range(2):
-            w -= np.matmul(np.matmul(known, w[:, :, None]).transpose(0, 2, 1), known)[:, 0]
-        betas[:, j] = np.linalg.norm(w, axis=1)
-        scale = np.maximum(scale, np.maximum(np.abs(alphas[:, j]), betas[:, j]))
-        # What two passes leave of a vector in the span of the basis is rounding.
-        ended = betas[:, j] <= 10.0 * np.finfo(np.float64).eps * math.sqrt(n) * scale
-        newly = ended & (lengths == steps)
-        lengths[newly], exhausted[newly] = j + 1, True
-        if ended.all():
-            break
-        q = np.where(ended[:, None], 0.0, w / np.where(ended, 1.0, betas[:, j])[:, None])
-    return tuple(
-        Tridiagonal(alphas[i, :m].copy(), betas[i, : m - 1].copy(), bool(exhausted[i]))
-        for i, m in enumerate(lengths)
-    )
 
 
 @dataclass(frozen=True)
@@ -189,7 +56,11 @@ class SpectralDensity:
     cumulative: Array  # (g,): share of the eigenvalues <= grid, not smoothed
     cumulative_error: Array  # (g,): standard error
     sigma: float
+    resolution: float  # what the steps can tell apart: narrower peaks are nodes of the quadrature
     matvecs: int
+    asymmetry: float  # as in `ExtremeEigenpairs`, like the next two
+    symmetric: bool
+    verified: bool
 
     @property
     def probes(self) -> int:
@@ -245,9 +116,10 @@ def spectral_density(
         probes: random starts; the error falls like 1/√(probes·n).
         steps: products a probe (fewer where the Krylov space is exhausted).
         grid: points, or how many between the outermost Ritz values ± 4σ.
-        sigma: width of the Gaussian, in units of the eigenvalues; None for 1 %
-            of the distance between the outermost Ritz values, at least 1e-4 of
-            the largest |Ritz value|.
+        sigma: width of the Gaussian, in units of the eigenvalues; None for the resolution,
+            at least 1 % of the distance between the outermost Ritz values and 1e-4 of
+            the largest |Ritz value|. The resolution is that distance over the steps: a
+            smaller sigma shows the nodes of the quadrature as peaks, and is warned of.
         seed: of the probes.
         max_bytes: how large the Lanczos bases may be together: probes run side
             by side (one product with many vectors) as far as this allows, at least
@@ -278,8 +150,17 @@ def spectral_density(
     )
     nodes, weights = _stack([run.quadrature() for run in runs])
     span = float(nodes.max() - nodes.min())
+    radius = float(np.abs(nodes).max())
+    # The nodes of an exhausted Krylov space are eigenvalues.
+    resolution = 0.0 if all(run.exhausted for run in runs) else span / min(steps, n)
     if sigma is None:
-        sigma = max(0.01 * span, 1e-4 * float(np.abs(nodes).max())) or 1.0
+        sigma = max(0.01 * span, resolution, 1e-4 * radius) or 1.0
+    elif sigma < resolution:
+        warnings.warn(
+            f"sigma={sigma:.3g} is below the resolution {resolution:.3g} of {steps} steps: peaks "
+            "of the density are nodes of the quadrature. Take more steps, or a larger sigma.",
+            stacklevel=2,
+        )
     if isinstance(points, int):
         points = np.linspace(nodes.min() - 4 * sigma, nodes.max() + 4 * sigma, points)
 
@@ -302,7 +183,11 @@ def spectral_density(
         cumulative=cumulative,
         cumulative_error=cumulative_error,
         sigma=sigma,
+        resolution=resolution,
         matvecs=sum(len(run.alphas) for run in runs),
+        asymmetry=max(run.asymmetry for run in runs),
+        symmetric=all(run.is_symmetric(product_error(op, radius)) for run in runs),
+        verified=is_verified(op),
     )
 
 

@@ -10,35 +10,41 @@ Ritz vectors when it is full (thick restart: Wu and Simon 2000).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from stock_rnn.curvature.algorithms.lanczos import power_of_two
+from stock_rnn.curvature.operators.errors import NonFiniteError
 from stock_rnn.curvature.operators.protocol import (
+    FLOAT64_ROUNDING,
     Array,
-    Method,
-    NonFiniteError,
+    MatvecRoutine,
     SymmetricOperator,
-    run,
+    dimension,
+    is_verified,
+    product_error,
+    run_routine,
 )
 
-# An end smaller than this fraction of the largest |λ| is found relative to that
-# fraction: an eigenvalue at zero has no relative accuracy.
-SMALL = 1e-4
+# An end smaller than this share of the largest |λ| is found relative to that share:
+# an eigenvalue at zero has no relative accuracy.
+NEGLIGIBLE_SHARE = 1e-4
 
-# Products that a search from nothing makes at least. Where most eigenvalues are all but
+# Least products of a search from a random start. Where most eigenvalues are nearly
 # zero, three or four steps give a pair of tiny residual that is not yet at the end.
-FEWEST = 12
+MIN_COLD_MATVECS = 12
 
 # Entries of the basis that are worked on at a time: they stay in the cache, and BLAS
 # leaves so few to one thread. Its threads would wait in a busy loop for their next
 # call, while TensorFlow's make the next product on the same cores.
 TILE = 32768
-FEWEST_ROWS = 4  # a tile is never wider than with so many: BLAS has threads for long rows
+MIN_TILE_ROWS = 4  # a tile is never wider than with so many: BLAS has threads for long rows
 
-# What is left of a vector once the basis is taken out counts as nothing below this.
-NOTHING = 1e-14
+# Breakdown tolerance: a smaller residual after orthogonalization counts as zero.
+BREAKDOWN_TOLERANCE = 1e-14
 
 
 @dataclass(frozen=True)
@@ -52,16 +58,23 @@ class ExtremeEigenpairs:
     within ``residuals[0]`` of it. ``rounding`` is the bar for products that are
     made in float32. What no bar covers: that a still smaller eigenvalue exists
     whose vector the search has missed.
+
+    The theorem is one of symmetric matrices, and of the matrix whose products were
+    made. So nothing is certified unless the products were found to be symmetric, and
+    those of a Hessian were compared with differences of the gradient.
     """
 
     eigenvalues: Array  # (2,): λ_min, λ_max
     vectors: Array  # (n, 2): unit columns
     residuals: Array  # (2,): ‖Av - λv‖ of each
     matvecs: int  # products with A, those for the residuals included
-    converged: bool  # both residuals within the tolerance
+    converged: bool  # both residuals within the tolerance, and the products symmetric
     ritz_values: Array  # (m,): ascending, of the final Krylov space
     rounding: float = 0.0  # how far a product itself may be off, as a norm
-    earlier: Array | None = None  # (n,): the smallest end's vector before this one, see `following`
+    replaced_vector: Array | None = None  # (n,): see `with_replaced_vector`
+    asymmetry: float = 0.0  # max |qᵢᵀA qⱼ - qⱼᵀA qᵢ| over the Krylov basis
+    symmetric: bool = True  # whether the asymmetry is within rounding
+    verified: bool = True  # whether nothing about the operator is unchecked; see `Operator`
 
     @property
     def lambda_min(self) -> float:
@@ -84,9 +97,14 @@ class ExtremeEigenpairs:
         return float(self.residuals[1])
 
     @property
+    def sound(self) -> bool:
+        """Whether the error bars hold: the products are symmetric and verified."""
+        return self.symmetric and self.verified
+
+    @property
     def certified_negative(self) -> bool:
         """Whether A surely has a negative eigenvalue: λ_min + residual + rounding < 0."""
-        return self.lambda_min + self.residual_min + self.rounding < 0.0
+        return self.sound and self.lambda_min + self.residual_min + self.rounding < 0.0
 
     @property
     def certified_positive(self) -> bool:
@@ -95,10 +113,12 @@ class ExtremeEigenpairs:
         Weaker than the negative claim: an eigenvalue that the search missed
         could still be smaller.
         """
-        return self.lambda_min - self.residual_min - self.rounding > 0.0
+        return self.sound and self.lambda_min - self.residual_min - self.rounding > 0.0
 
 
-def following(found: ExtremeEigenpairs, previous: ExtremeEigenpairs | None) -> ExtremeEigenpairs:
+def with_replaced_vector(
+    found: ExtremeEigenpairs, previous: ExtremeEigenpairs | None
+) -> ExtremeEigenpairs:
     """`found`, with the vector that its smallest end has replaced in a series.
 
     Near a fit the negative end belongs to the term (mean residual) × (second
@@ -108,13 +128,13 @@ def following(found: ExtremeEigenpairs, previous: ExtremeEigenpairs | None) -> E
 
     Args:
         found: the newest of a series of results.
-        previous: the one before it, from `following` itself, or None.
+        previous: the one before it, from this function itself, or None.
     """
     if previous is None or previous.vectors.shape != found.vectors.shape:
         return found
     overlap = abs(float(previous.vectors[:, 0] @ found.vectors[:, 0]))
-    replaced = overlap < 0.5
-    return replace(found, earlier=previous.vectors[:, 0] if replaced else previous.earlier)
+    replaced = previous.vectors[:, 0] if overlap < 0.5 else previous.replaced_vector
+    return replace(found, replaced_vector=replaced)
 
 
 @dataclass(frozen=True)
@@ -125,8 +145,12 @@ class Eigenpairs:
     vectors: Array  # (n, k): orthonormal columns
     residuals: Array  # (k,): ‖Av - λv‖ of each
     matvecs: int  # products with A, those for the residuals included
-    converged: bool  # all residuals within the tolerance
+    converged: bool  # all residuals within the tolerance, and the products symmetric
     ritz_values: Array  # (m,): ascending, of the final Krylov space
+    rounding: float = 0.0  # as in ExtremeEigenpairs, like all that follows
+    asymmetry: float = 0.0
+    symmetric: bool = True
+    verified: bool = True
 
 
 def extreme_eigenpairs(
@@ -150,8 +174,8 @@ def extreme_eigenpairs(
     all but zero, and never finer than products are exact.
 
     Args:
-        operator: A. Its attribute ``rounding``, if it has one, is the relative error
-            of its products; else that of float64 is taken.
+        operator: A. Its attribute ``relative_rounding``, if it has one, is the error of
+            its products; else that of float64 is taken.
         tol: Relative residual at which an end is accepted.
         max_matvecs: Products at most, at least 3. Two are kept for the residuals.
         max_basis: Vectors kept at most: the memory is (max_basis + 3) · n · 8 bytes.
@@ -168,26 +192,28 @@ def extreme_eigenpairs(
         False and the residuals tell how far it got.
 
     Raises:
-        ValueError: An impossible option, or a warm start of another size.
+        ValueError: An impossible option, a matrix that is empty or not square, or a
+            warm start of another size.
         NonFiniteError: A product with a NaN or an infinity.
     """
-    method = extreme_search(
-        operator.shape[0],
+    routine = extreme_routine(
+        dimension(operator),
         tol,
         max_matvecs=max_matvecs,
         max_basis=max_basis,
         warm_start=warm_start,
         explore=explore,
         seed=seed,
-        rounding=getattr(operator, "rounding", _FLOAT64),
+        rounding=lambda norm: product_error(operator, norm),
     )
-    return run(operator, method)
+    return replace(run_routine(operator, routine), verified=is_verified(operator))
 
 
-_FLOAT64 = 8 * float(np.finfo(np.float64).eps)
+def _float64_rounding(norm: float) -> float:
+    return FLOAT64_ROUNDING * norm
 
 
-def extreme_search(
+def extreme_routine(
     n: int,
     tol: float = 1e-2,
     *,
@@ -196,11 +222,19 @@ def extreme_search(
     warm_start: ExtremeEigenpairs | None = None,
     explore: int = 3,
     seed: int = 0,
-    rounding: float = _FLOAT64,
-) -> Method[ExtremeEigenpairs]:
-    """`extreme_eigenpairs` as a method (see `linear`), to be part of a longer one."""
+    rounding: Callable[[float], float] = _float64_rounding,
+) -> MatvecRoutine[ExtremeEigenpairs]:
+    """`extreme_eigenpairs` as a routine, to be part of a longer one.
+
+    Args:
+        n: the size of A.
+        rounding: ‖A‖ -> the error of a product with a unit vector.
+
+    The other arguments are those of `extreme_eigenpairs`. The result calls itself
+    verified, as the routine does not know the operator.
+    """
     rng = np.random.default_rng(seed)
-    start, least = rng.standard_normal((1, n)), FEWEST
+    start, least = rng.standard_normal((1, n)), MIN_COLD_MATVECS
     if warm_start is not None:
         if warm_start.vectors.shape != (n, 2):
             raise ValueError(
@@ -208,22 +242,14 @@ def extreme_search(
                 f"Received: {warm_start.vectors.shape}"
             )
         old = [*warm_start.vectors.T]
-        if warm_start.earlier is not None:
-            old.append(warm_start.earlier)
+        if warm_start.replaced_vector is not None:
+            old.append(warm_start.replaced_vector)
         # The random vector last: what the old ones span need not be found again.
         start, least = np.vstack([*old, start]), 2 + explore
-    eigenvalues, vectors, residuals, matvecs, ritz_values = yield from _search(
+    found = yield from _search(
         n, start, rng, "extremes", 2, tol, max_matvecs, max_basis, rounding, least
     )
-    return ExtremeEigenpairs(
-        eigenvalues=eigenvalues,
-        vectors=vectors,
-        residuals=residuals,
-        matvecs=matvecs,
-        converged=bool((residuals <= _goal(eigenvalues, ritz_values, tol, rounding)).all()),
-        ritz_values=ritz_values,
-        rounding=rounding * float(np.abs(ritz_values).max()),
-    )
+    return ExtremeEigenpairs(**found)
 
 
 def top_eigenpairs(
@@ -250,27 +276,25 @@ def top_eigenpairs(
         max_basis: Vectors kept at most; must hold 4 k, or all n.
         seed: Of the random vectors.
     """
-    n = operator.shape[0]
+    n = dimension(operator)
     if which not in ("largest", "smallest"):
         raise ValueError(f"which must be 'largest' or 'smallest'. Received: {which=}")
     if not 1 <= k <= n:
         raise ValueError(f"k must be from 1 to {n}. Received: {k=}")
-    rounding = getattr(operator, "rounding", _FLOAT64)
     rng = np.random.default_rng(seed)
-    start = rng.standard_normal((k, n))
-    eigenvalues, vectors, residuals, matvecs, ritz_values = run(
-        operator,
-        _search(n, start, rng, which, k, tol, max_matvecs, max(max_basis, 4 * k), rounding, FEWEST),
+    routine = _search(
+        n,
+        rng.standard_normal((k, n)),
+        rng,
+        which,
+        k,
+        tol,
+        max_matvecs,
+        max(max_basis, 4 * k),
+        lambda norm: product_error(operator, norm),
+        MIN_COLD_MATVECS,
     )
-    goal = _goal(eigenvalues, ritz_values, tol, rounding)
-    return Eigenpairs(
-        eigenvalues=eigenvalues,
-        vectors=vectors,
-        residuals=residuals,
-        matvecs=matvecs,
-        converged=len(eigenvalues) == k and bool((residuals <= goal).all()),
-        ritz_values=ritz_values,
-    )
+    return Eigenpairs(**run_routine(operator, routine), verified=is_verified(operator))
 
 
 Which = Literal["extremes", "largest", "smallest"]
@@ -285,14 +309,14 @@ def _search(
     tol: float,
     max_matvecs: int,
     max_basis: int,
-    rounding: float,
+    rounding: Callable[[float], float],
     least: int,
-) -> Method[tuple[Array, Array, Array, int, Array]]:
+) -> MatvecRoutine[dict[str, Any]]:
     """Grow a Krylov space until the wanted Ritz pairs have converged, and check them.
 
     Returns:
-        Eigenvalues (k,), vectors (n, k), their true residuals (k,), the number of
-        products, and all Ritz values.
+        The fields of a result: eigenvalues (k,), vectors (n, k), their true residuals
+        (k,), matvecs, converged, ritz_values, rounding, asymmetry, symmetric.
     """
     if not tol > 0:
         raise ValueError(f"tol must be positive. Received: {tol=}")
@@ -302,32 +326,60 @@ def _search(
             f"Received: {max_matvecs=}, {max_basis=}"
         )
     space = _KrylovSpace(n, start, rng, min(max_basis, n))
-    matvecs = 0
+    scale, matvecs = 0.0, 0
     while True:
-        space.extend((yield space.next_vector()))
+        product = yield space.next_vector()
+        # In units of the first product, so that no square leaves the range of float64.
+        scale = scale or power_of_two(product)
+        space.extend(product / (scale or 1.0))
         matvecs += 1
         last = matvecs + k >= max_matvecs or space.done == n
         if last or space.full or (matvecs >= least and space.done >= min(k, n)):
             values, coordinates, residuals = space.ritz()
             wanted = _wanted(which, k, len(values))
             # 0.9: room for what rounding adds to the residual when it is made anew.
-            goal = 0.9 * _goal(values[wanted], values, tol, rounding)
+            goal = 0.9 * _goal(values[wanted], values, tol, rounding, scale)
             if last or (residuals[wanted] <= goal).all():
                 break
         if space.full:
             space.restart(_kept(which, k, space.done))
+    scale = scale or 1.0
     vectors = space.combine(coordinates[:, wanted])
     vectors /= np.linalg.norm(vectors, axis=0)
-    products = yield vectors
+    products = (yield vectors) / scale
     eigenvalues = np.einsum("nk,nk->k", vectors, products)
     true_residuals = np.linalg.norm(products - eigenvalues * vectors, axis=0)
-    return eigenvalues, vectors, true_residuals, matvecs + len(wanted), values
+    goal = _goal(eigenvalues, values, tol, rounding, scale)
+    norm = scale * float(np.abs(values).max())
+    asymmetry = scale * space.asymmetry
+    # Both products are off by their rounding, a vector taken for zero by its length, and
+    # inner products of n numbers by about √n ε.
+    inexact = 2 * BREAKDOWN_TOLERANCE + float(np.sqrt(n) * np.finfo(np.float64).eps)
+    symmetric = asymmetry <= 2 * rounding(norm) + inexact * norm
+    return {
+        "eigenvalues": scale * eigenvalues,
+        "vectors": vectors,
+        "residuals": scale * true_residuals,
+        "matvecs": matvecs + len(wanted),
+        "converged": symmetric and len(wanted) == k and bool((true_residuals <= goal).all()),
+        "ritz_values": scale * values,
+        "rounding": rounding(norm),
+        "asymmetry": asymmetry,
+        "symmetric": symmetric,
+    }
 
 
-def _goal(eigenvalues: Array, all_values: Array, tol: float, rounding: float) -> Array:
-    """The residual at which each of `eigenvalues` is accepted."""
-    size = np.abs(all_values).max()
-    return np.maximum(tol * np.maximum(np.abs(eigenvalues), SMALL * size), rounding * size)
+def _goal(
+    eigenvalues: Array,
+    all_values: Array,
+    tol: float,
+    rounding: Callable[[float], float],
+    scale: float,
+) -> Array:
+    """The residual at which each of `eigenvalues` is accepted, all in units of `scale`."""
+    size = float(np.abs(all_values).max())
+    error = rounding(scale * size) / scale if scale else 0.0
+    return np.maximum(tol * np.maximum(np.abs(eigenvalues), NEGLIGIBLE_SHARE * size), error)
 
 
 def _wanted(which: Which, k: int, m: int) -> list[int]:
@@ -361,6 +413,7 @@ class _KrylovSpace:
     max_basis: int
     done: int = 0
     size: int = 0
+    asymmetry: float = 0.0  # the largest |Tᵢⱼ - Tⱼᵢ| seen
     _basis: Array = field(init=False)
     _h: Array = field(init=False)
 
@@ -395,6 +448,7 @@ class _KrylovSpace:
     def ritz(self) -> tuple[Array, Array, Array]:
         """Ritz values (m,) ascending, their coordinates (m, m), their residual norms (m,)."""
         square = self._h[: self.done, : self.done]
+        self.asymmetry = max(self.asymmetry, float(np.abs(square - square.T).max()))
         values, coordinates = np.linalg.eigh((square + square.T) / 2)
         waiting = self._h[self.done : self.size, : self.done]
         return values, coordinates, np.linalg.norm(waiting @ coordinates, axis=0)
@@ -416,10 +470,10 @@ class _KrylovSpace:
         self._h[self.done : self.size, : self.done] = coupling
 
     def _append(self, vector: Array, scale: float) -> Array:
-        """Put what is new in `vector` into the basis; its coefficients in the basis."""
+        """Append the part of `vector` orthogonal to the basis; return its coefficients."""
         rest, coefficients = _orthogonalized(vector, self._basis[: self.size])
         length = _norm(rest)
-        if self.size == self.n or length <= NOTHING * scale:
+        if self.size == self.n or length <= BREAKDOWN_TOLERANCE * scale:
             return coefficients
         self._basis[self.size] = rest / length
         self.size += 1
@@ -427,7 +481,7 @@ class _KrylovSpace:
 
 
 def _orthogonalized(vector: Array, basis: Array) -> tuple[Array, Array]:
-    """What is left of `vector` once `basis` (rows) is taken out, and what was taken.
+    """The part of `vector` orthogonal to `basis` (rows), and its coefficients in the basis.
 
     Classical Gram-Schmidt, twice: enough for orthogonality to working precision
     (Giraud, Langou, Rozložník and van den Eshof 2005).
@@ -437,7 +491,7 @@ def _orthogonalized(vector: Array, basis: Array) -> tuple[Array, Array]:
     tiles = _tiles(len(rest), len(basis))
     for tile in tiles:
         first += basis[:, tile] @ rest[tile]
-    for tile in tiles:  # taken out once, and met again while it is in the cache
+    for tile in tiles:  # both passes at once, while the tile is in the cache
         rest[tile] -= first @ basis[:, tile]
         second += basis[:, tile] @ rest[tile]
     for tile in tiles:
@@ -450,5 +504,5 @@ def _norm(vector: Array) -> float:
 
 
 def _tiles(n: int, rows: int) -> list[slice]:
-    width = TILE // max(FEWEST_ROWS, rows)
+    width = TILE // max(MIN_TILE_ROWS, rows)
     return [slice(k, k + width) for k in range(0, n, width)]

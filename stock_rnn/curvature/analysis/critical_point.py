@@ -43,7 +43,8 @@ def classify_critical_point(
     - "near local minimum": g <= eps, λ_min - r_min >= -gamma and
       λ_max - r_max > gamma; a second-order stationary point at gamma (Jin et al.).
     - "undecided": an interval λ ± r straddles its threshold, the solver has not
-      converged (and has found no certified negative), or a number is not finite.
+      converged (and has found no certified negative), the products are not symmetric or
+      not verified (see `ExtremeEigenpairs.sound`), or a number is not finite.
 
     The first and second are proofs, as far as the rounding is what it is taken to be.
     "flat" and "near local minimum" are not: a residual says that an eigenvalue is near λ_min,
@@ -91,6 +92,11 @@ def classify_critical_point(
     if gradient_norm > eps:
         return CriticalPoint(
             "descending", f"‖g‖ = {gradient_norm:.3g} > ε = {eps:.3g}: not a critical point."
+        )
+    if not extremes.sound:
+        why = "are not symmetric" if extremes.verified else "were not verified"
+        return CriticalPoint(
+            "undecided", f"{small}, but the Hessian's products {why}: {seen_low}, {seen_high}."
         )
     if low + low_error <= -gamma:
         shape = (
@@ -149,7 +155,7 @@ def condition_number(extremes: ExtremeEigenpairs, *, certified: bool = False) ->
     if not (math.isfinite(low) and math.isfinite(high)):
         return math.nan
     errors = extremes.residuals + extremes.rounding
-    unsure = bool(np.any(np.abs(extremes.eigenvalues) <= errors))
+    unsure = not extremes.sound or bool(np.any(np.abs(extremes.eigenvalues) <= errors))
     if certified and unsure:
         return math.nan
     if high <= 0.0:

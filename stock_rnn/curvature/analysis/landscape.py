@@ -13,9 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stock_rnn.curvature.algorithms.density import lanczos_tridiagonal
 from stock_rnn.curvature.algorithms.extreme import ExtremeEigenpairs
-from stock_rnn.curvature.operators.protocol import LossOperator, SymmetricOperator, dimension
+from stock_rnn.curvature.algorithms.lanczos import lanczos_tridiagonal
+from stock_rnn.curvature.operators.protocol import (
+    LossOperator,
+    SymmetricOperator,
+    dimension,
+    is_verified,
+    product_error,
+)
 
 Array = NDArray[np.float64]
 
@@ -119,6 +125,9 @@ class NegativeShare:
     upper: float
     cutoff: float  # eigenvalues < cutoff count as negative
     matvecs: int
+    asymmetry: float = 0.0  # as in `ExtremeEigenpairs`, like the next two
+    symmetric: bool = True
+    verified: bool = True
 
 
 def negative_subspace_share(
@@ -160,7 +169,16 @@ def negative_subspace_share(
     cutoff = -threshold * float(np.abs(nodes).max())
     lower, upper = run.share_below(cutoff)
     share = float(weights[nodes < cutoff].sum())
-    return NegativeShare(share, lower, upper, cutoff, len(nodes))
+    return NegativeShare(
+        value=share,
+        lower=lower,
+        upper=upper,
+        cutoff=cutoff,
+        matvecs=len(nodes),
+        asymmetry=run.asymmetry,
+        symmetric=run.is_symmetric(product_error(op, float(np.abs(nodes).max()))),
+        verified=is_verified(op),
+    )
 
 
 @dataclass(frozen=True)

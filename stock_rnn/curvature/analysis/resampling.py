@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from stock_rnn.curvature.algorithms.estimate import Estimate
 from stock_rnn.curvature.algorithms.extreme import ExtremeEigenpairs, extreme_eigenpairs
+from stock_rnn.curvature.operators.data import as_arrays, count_examples, take_rows
 from stock_rnn.curvature.operators.protocol import SymmetricOperator
 
 Array = NDArray[np.float64]
@@ -113,7 +114,8 @@ def sampling_error(
         ValueError: unless exactly one of resamples and folds is given and within
             bounds; for arrays of unequal length.
     """
-    n = _examples(x, y)
+    x, y = as_arrays(x, "x"), as_arrays(y, "y")
+    n = count_examples(x, y)
     if (resamples is None) == (folds is None):
         raise ValueError(
             f"Give one of resamples and folds. Received: resamples={resamples}, folds={folds}"
@@ -137,7 +139,7 @@ def sampling_error(
             return extreme_eigenpairs(op, tol, warm_start=near, seed=seed)
 
     full = solve(make_operator(x, y), None)
-    found = [solve(make_operator(_take(x, rows), _take(y, rows)), full) for rows in subsets]
+    found = [solve(make_operator(take_rows(x, rows), take_rows(y, rows)), full) for rows in subsets]
     values = np.stack([pairs.eigenvalues for pairs in found])
     m = len(values)
     scatter = values.std(axis=0, ddof=1)
@@ -194,37 +196,3 @@ def leave_out_indices(n: int, folds: int) -> list[NDArray[np.intp]]:
         raise ValueError(f"folds must be from 2 to {n}. Received: folds={folds}")
     rows = np.arange(n)
     return [np.setdiff1d(rows, out) for out in np.array_split(rows, folds)]
-
-
-def _leaves(data: Any) -> list[Any]:
-    if isinstance(data, dict):
-        return [leaf for part in data.values() for leaf in _leaves(part)]
-    if _is_sequence(data):
-        return [leaf for part in data for leaf in _leaves(part)]
-    return [data]
-
-
-def _take(data: Any, rows: NDArray[np.intp]) -> Any:
-    """The same structure with these rows of every array."""
-    if isinstance(data, dict):
-        return {name: _take(part, rows) for name, part in data.items()}
-    if _is_sequence(data):
-        return tuple(_take(part, rows) for part in data)
-    return np.asarray(data)[rows]
-
-
-def _is_sequence(data: Any) -> bool:
-    """Whether this is several arrays, and not one written as a list of numbers."""
-    return isinstance(data, tuple) or (
-        isinstance(data, list) and len(data) > 0 and np.ndim(data[0]) > 0
-    )
-
-
-def _examples(x: Any, y: Any) -> int:
-    lengths = {len(leaf) for leaf in _leaves((x, y))}
-    if len(lengths) != 1 or lengths == {0}:
-        raise ValueError(
-            "All inputs and targets need the same number of examples, at least one."
-            f" Received: {sorted(lengths)}"
-        )
-    return lengths.pop()

@@ -10,7 +10,19 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from stock_rnn.curvature.operators.protocol import Array, Method, Result, SymmetricOperator, run
+from stock_rnn.curvature.keras_private import all_layers
+from stock_rnn.curvature.operators.operator import Operator
+from stock_rnn.curvature.operators.protocol import (
+    Array,
+    MatvecRoutine,
+    Result,
+    SymmetricOperator,
+    adapt_routine,
+    is_verified,
+    loss_operator,
+    relative_rounding,
+    run_routine,
+)
 
 Indices = NDArray[np.int64]
 
@@ -27,8 +39,11 @@ class HasBlocks(Protocol):
     blocks: Mapping[str, slice]
 
 
-class RestrictedOperator:
+class RestrictedOperator(Operator):
     """The diagonal block A[S, S] = Eᵀ A E, where E puts a short vector at the indices S.
+
+    It is a `LossOperator` if A is one: the loss as a function of the parameters at S,
+    all others held.
 
     Args:
         operator: A, symmetric (n, n).
@@ -42,16 +57,28 @@ class RestrictedOperator:
         self.operator = operator
         self.indices = _as_indices(indices, operator.shape[0])
         self.shape = (len(self.indices), len(self.indices))
-        if hasattr(operator, "rounding"):
-            self.rounding: float = operator.rounding
 
-    def __matmul__(self, vectors: Array) -> Array:
+    @property
+    def relative_rounding(self) -> float:  # type: ignore[override]
+        """That of A; relative to ‖A‖ and not to the block's own norm."""
+        return relative_rounding(self.operator)
+
+    @property
+    def verified(self) -> bool:  # type: ignore[override]
+        """Whether A is."""
+        return is_verified(self.operator)
+
+    def __matmul__(self, vectors: Array, /) -> Array:
         """A[S, S] v for v of shape (|S|,) or (|S|, k)."""
-        return (self.operator @ self.embed(vectors))[self.indices]
+        return np.asarray((self.operator @ self.embed(vectors))[self.indices])
 
-    def run(self, method: Method[Result]) -> Result:
-        """Answer a method on the block by one on the whole matrix."""
-        return run(self.operator, self._embedded(method))
+    def run_routine(self, routine: MatvecRoutine[Result]) -> Result:
+        """Answer a routine on the block by one on the whole matrix."""
+
+        def answer(vectors: Array) -> MatvecRoutine[Array]:
+            return (yield self.embed(vectors))[self.indices]
+
+        return run_routine(self.operator, adapt_routine(routine, answer))
 
     def embed(self, vectors: Array) -> Array:
         """E v: zeros but for the indices S."""
@@ -59,14 +86,17 @@ class RestrictedOperator:
         whole[self.indices] = vectors
         return whole
 
-    def _embedded(self, method: Method[Result]) -> Method[Result]:
-        try:
-            question = next(method)
-            while True:
-                product = yield self.embed(question)
-                question = method.send(product[self.indices])
-        except StopIteration as stop:
-            return stop.value
+    def loss(self) -> float:
+        """L(θ)."""
+        return loss_operator(self.operator).loss()
+
+    def gradient(self) -> Array:
+        """The gradient's entries at S: float64 (|S|,)."""
+        return np.asarray(loss_operator(self.operator).gradient()[self.indices])
+
+    def loss_at(self, displacement: Array) -> float:
+        """L(θ + E displacement), for a displacement of shape (|S|,)."""
+        return loss_operator(self.operator).loss_at(self.embed(displacement))
 
 
 def select_variables(model: keras.Model, select: Any) -> list[keras.Variable]:
@@ -149,11 +179,6 @@ def gate_blocks(operator: HasBlocks) -> dict[str, Indices]:
                 so_far = found.get(f"{path}/{gate}", np.empty(0, np.int64))
                 found[f"{path}/{gate}"] = np.append(so_far, part)
     return dict(sorted(found.items(), key=lambda item: item[1][0]))
-
-
-def all_layers(model: keras.Model) -> list[keras.layers.Layer]:
-    """The model and every layer in it, nested ones and recurrent cells included."""
-    return list(model._flatten_layers())
 
 
 def _gates(layer: keras.layers.Layer) -> tuple[str, ...]:

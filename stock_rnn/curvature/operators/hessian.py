@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import re
+import contextlib
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -11,29 +12,32 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from stock_rnn.curvature.keras_private import all_layers
 from stock_rnn.curvature.operators.blocks import (
     RestrictedOperator,
-    all_layers,
     select_indices,
     select_variables,
 )
+from stock_rnn.curvature.operators.data import as_arrays, count_examples, take_rows
+from stock_rnn.curvature.operators.errors import NonFiniteError
 from stock_rnn.curvature.operators.objective import Objective
-from stock_rnn.curvature.operators.protocol import Array, Method, NonFiniteError, Result, answer
+from stock_rnn.curvature.operators.operator import Operator
+from stock_rnn.curvature.operators.protocol import (
+    Array,
+    MatvecRoutine,
+    Result,
+    adapt_routine,
+    answer_routine,
+)
+from stock_rnn.curvature.operators.session import ParameterVector, ProductSession
+from stock_rnn.curvature.operators.verification import verify_session
 
 # Examples a micro-batch when none is asked for: few enough for a small machine's
 # memory, enough that a matrix product is busy.
 DEFAULT_BATCH_SIZE = 2048
 
 
-class SecondDerivativeError(NotImplementedError):
-    """An operation of the model has a gradient, but the gradient has none."""
-
-
-class NonDeterministicLossError(RuntimeError):
-    """The same product, asked for twice, came out differently."""
-
-
-class HessianOperator:
+class HessianOperator(Operator):
     """H = ∂²L/∂θ² of the mean loss L over all given data, as a matrix.
 
     A product is the derivative of the gradient's projection (Pearlmutter 1994,
@@ -49,25 +53,43 @@ class HessianOperator:
     The model runs in inference mode. Nothing is changed by measuring: variables
     are only read, and updates that the model makes when it is called (states,
     seeds, statistics) are discarded. Parameters may change between products: the
-    live values are read each time. A running method (see `run`) keeps the values
-    that it began with.
+    live values are read each time. A running routine (see `run_routine`) keeps the
+    values that it began with.
+
+    At the first use one product is compared with a difference of the gradient, at the
+    cost of two gradients: TensorFlow can lose part of a second derivative without an
+    error (see `stock_rnn.curvature.operators.verification`).
 
     Args:
         model: A built Keras model of float32 or float64 variables.
         loss: Name, `keras.losses.Loss`, or a function of (y_true, y_pred).
         x: Inputs: an array, or a list or dict of arrays, examples first.
         y: Targets, likewise. Cast to the type of the predictions, as Keras does.
+        sample_weight: (n,) weights of the examples, as `fit` takes them; for
+            ``class_weight`` the weight of each example's class.
         batch_size: Examples a micro-batch: what bounds the memory. All of the
             data when None, but at most 2,048. Where all data fit in one
-            micro-batch, iterative methods are several times faster.
+            micro-batch, iterative routines are several times faster.
         variables: Which variables θ consists of: all trainable ones when None; a
             layer, a glob on `variable.path`, or a sequence of variables. Then H is the
             diagonal block that belongs to them.
+        check: Whether to compare a product at the first use. Without it the operator
+            stays unverified, and no result of it is certified.
+
+    Attributes:
+        shape: (n, n).
+        parameters: n, the length of θ.
+        examples: How many examples L is the mean over.
+        blocks: Where each variable lies in θ, by its path.
+        products: H v so far, those of the check not counted.
+        traces: TensorFlow graphs built so far: one for products, one for the loss.
 
     Raises:
         ValueError: No data or variables, arrays of unequal lengths, a model that
             is not built, mixed precision.
-        SecondDerivativeError: On the first product, where there is none.
+        NoGradientError: On the first use, where no gradient reaches a parameter.
+        SecondDerivativeError: On the first use, where there is none, or a wrong one.
+        NonDeterministicLossError: On the first use, where the loss is random.
 
     Example: mean squared error of a linear model has H = 2 XᵀX / n.
 
@@ -86,34 +108,47 @@ class HessianOperator:
         x: Any,
         y: Any,
         *,
+        sample_weight: Any = None,
         batch_size: int | None = None,
         variables: Any = None,
+        check: bool = True,
     ) -> None:
         _check_model(model)
         self.model = model
         self.variables = select_variables(model, variables)
-        self._x, self._y = _arrays(x), _arrays(y)
-        self.examples = _length(self._x, self._y)
+        weights = () if sample_weight is None else (as_arrays(sample_weight, "sample_weight"),)
+        self._data = (as_arrays(x, "x"), as_arrays(y, "y"), weights)
+        self.examples = count_examples(self._data)
         self._objective = Objective(model, loss, self.examples)
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"A micro-batch holds at least one example. Received: {batch_size=}")
         self.batch_size = min(batch_size or DEFAULT_BATCH_SIZE, self.examples)
-        self._dtype = tf.as_dtype(max((v.dtype for v in self.variables), key=_width))
+        self._theta = ParameterVector(self.variables)
+        self.parameters = self._theta.size
         self.blocks: Mapping[str, slice] = MappingProxyType(_blocks(self.variables))
         self.shape = (self.parameters, self.parameters)
-        # What a product in this precision is off by, relative to ‖H‖; see the tests.
-        self.rounding = 8 * float(np.finfo(self._dtype.as_numpy_dtype).eps)
-        self.products = 0  # H·v so far
-        self.traces = 0  # TensorFlow graphs built so far: one for products, one for the loss
-        self._session: Callable[..., Any] | None = None
-        self._loss_only: Callable[..., Any] | None = None
-        self._reply: Callable[[float, Array], Array | None] = _unasked
-        self._failure: BaseException | None = None
+        self.products = 0
+        self.traces = 0
+        self._check = check
+        self._verified = False
+        self._session: ProductSession | None = None
+        self._loss_graph: Callable[..., Any] | None = None
+
+    # What is known of it
 
     @property
-    def parameters(self) -> int:
-        """n, the length of θ."""
-        return sum(int(np.prod(v.shape)) for v in self.variables)
+    def relative_rounding(self) -> float:  # type: ignore[override]
+        """‖error of H v‖ / (‖H‖ ‖v‖): 8 ε of the narrowest type on the way to the gradient.
+
+        Measured on LSTMs of normalized data; see the tests.
+        """
+        return 8 * float(np.finfo(self._prepared().scan.narrowest.as_numpy_dtype).eps)
+
+    @property
+    def verified(self) -> bool:  # type: ignore[override]
+        """Whether a product was compared with a difference of the gradient, and agreed."""
+        self._prepared()
+        return self._verified
 
     # What is asked of it
 
@@ -128,73 +163,75 @@ class HessianOperator:
 
     def loss(self) -> float:
         """L(θ)."""
-        return self.loss_at(np.zeros(self.shape[0]))
+        return self.loss_at(np.zeros(self.parameters))
 
     def loss_at(self, displacement: Array) -> float:
         """L(θ + displacement), for a displacement of shape (n,).
 
         The sum is made in float64 and rounded to the variables' type. The
         variables themselves are left alone.
+
+        Raises:
+            ValueError: a displacement of another shape.
         """
-        if self._loss_only is None:
-            vector = tf.TensorSpec([self.shape[0]], tf.float64)
-            self._loss_only = self._trace(self._displaced_loss, vector)
-        displacement = tf.constant(displacement, tf.float64, [self.shape[0]])
-        losses, counts = [], []
-        for x, y in self._batches():
-            loss, count = self._loss_only(x, y, displacement)
-            losses.append(float(loss))
-            counts.append(float(count))
-        return float(np.dot(losses, counts) / _kept(sum(counts)))
+        if np.shape(displacement) != (self.parameters,):
+            raise ValueError(
+                f"The displacement must be ({self.parameters},). "
+                f"Received: shape={np.shape(displacement)}"
+            )
+        return self._loss_over(self._batches(), displacement)
 
     def gradient(self) -> Array:
         """∂L/∂θ, float64 of shape (n,)."""
-        return self._over_batches(np.empty((self.shape[0], 0)))[1]
+        return self._over_batches(np.empty((self.parameters, 0)))[1]
 
-    def run(self, method: Method[Result]) -> Result:
-        """Answer every product that an iterative method asks for.
+    def run_routine(self, routine: MatvecRoutine[Result]) -> Result:
+        """Answer every product that the routine asks for, and return its result.
 
         Where the data fit one micro-batch, all of it happens inside one
         TensorFlow call: the loss is differentiated once and the products share
-        that. See `stock_rnn.curvature.operators.protocol` for what a method is.
+        that. See `stock_rnn.curvature.operators.session`.
         """
         if self.batch_size < self.examples:
-            return answer(self.__matmul__, method)
-        return self.run_at_gradient(lambda loss, gradient: method)
+            return answer_routine(self.__matmul__, routine)
+        return self.run_at_gradient(lambda loss, gradient: routine)
 
-    def run_at_gradient(self, method: Callable[[float, Array], Method[Result]]) -> Result:
-        """As `run`, for a method that is first given the loss and the gradient."""
+    def run_at_gradient(
+        self, make_routine: Callable[[float, Array], MatvecRoutine[Result]]
+    ) -> Result:
+        """As `run_routine`, for a routine that is first given the loss and the gradient."""
         if self.batch_size < self.examples:
-            loss, gradient, _ = self._over_batches(np.empty((self.shape[0], 0)))
-            return answer(self.__matmul__, method(loss, gradient))
-        (x, y), *_ = self._batches()
+            loss, gradient, _ = self._over_batches(np.empty((self.parameters, 0)))
+            return answer_routine(self.__matmul__, make_routine(loss, gradient))
         results: list[Result] = []
 
-        def conversation(loss: float, gradient: Array) -> Method[None]:
-            results.append((yield from _by_columns(method(loss, gradient))))
+        def keep_result(loss: float, gradient: Array) -> MatvecRoutine[None]:
+            routine = make_routine(loss, gradient)
+            results.append((yield from adapt_routine(routine, _column_by_column)))
 
-        self._converse(x, y, conversation)
+        _, products = self._prepared().converse(self.first_batch(), keep_result)
+        self.products += products
         return results[0]
 
     def prepare(self) -> None:
-        """Build the TensorFlow graph of the products now, and not with the first one."""
-        if self._session is None:
-            self._session = self._trace(self._products_graph)
+        """Build the TensorFlow graph and check it now, and not with the first product."""
+        self._prepared()
 
-    def check(self, *, seed: int = 0, tol: float = 1e-4) -> None:
-        """Ask for one product twice.
+    def first_batch(self) -> Any:
+        """The first micro-batch as tensors: inputs, targets, and a tuple of sample weights."""
+        return next(self._batches())
 
-        Raises:
-            NonDeterministicLossError: The two differ by more than tol of their
-                norm: something in the model is random in inference mode too.
-        """
-        vector = np.random.default_rng(seed).standard_normal(self.shape[0])
-        first, second = self @ vector, self @ vector
-        if np.linalg.norm(first - second) > tol * np.linalg.norm(first):
-            raise NonDeterministicLossError(
-                "The same product came out differently twice. Is a layer random in "
-                "inference mode, or were variables changed in between?"
-            )
+    def loss_on(self, batch: Any) -> float:
+        """L(θ) over one micro-batch of `batch_size` examples, or the last one, alone."""
+        found: list[float] = []
+
+        def note(loss: float, gradient: Array) -> MatvecRoutine[None]:
+            found.append(loss)
+            yield from ()
+
+        # By the graph of the products, which is there already.
+        self._prepared().converse(batch, note)
+        return found[0]
 
     def block(self, select: Any) -> RestrictedOperator:
         """The diagonal block of some of the variables, or of some entries of θ.
@@ -208,182 +245,112 @@ class HessianOperator:
         """
         return RestrictedOperator(self, select_indices(self, select))
 
-    def to_scipy(self) -> Any:
-        """This matrix as a `scipy.sparse.linalg.LinearOperator`."""
-        from scipy.sparse.linalg import LinearOperator
-
-        return LinearOperator(
-            self.shape,
-            matvec=lambda v: self @ np.ravel(v),
-            rmatvec=lambda v: self @ np.ravel(v),
-            matmat=self.__matmul__,
-            dtype=np.float64,
-        )
-
     # The data, a micro-batch at a time
 
-    def _batches(self) -> Iterator[tuple[Any, Any]]:
+    def _batches(self) -> Iterator[Any]:
         for start in range(0, self.examples, self.batch_size):
-            part = slice(start, start + self.batch_size)
-            yield tf.nest.map_structure(lambda a, s=part: tf.constant(a[s]), (self._x, self._y))
+            rows = slice(start, start + self.batch_size)
+            yield keras.tree.map_structure(tf.constant, take_rows(self._data, rows))
 
     def _over_batches(self, vectors: Array) -> tuple[float, Array, Array]:
         """The loss, its gradient and H V, each the weighted mean of the micro-batches'."""
+        session = self._prepared()
         total, loss = 0.0, 0.0
-        gradient, products = np.zeros(self.shape[0]), np.zeros_like(vectors)
-        columns = vectors.reshape(self.shape[0], -1)
-        for x, y in self._batches():
+        gradient, products = np.zeros(self.parameters), np.zeros_like(vectors)
+        columns = vectors.reshape(self.parameters, -1)
+        for batch in self._batches():
             here: list[Any] = []
 
-            def ask(loss: float, gradient: Array, here: list[Any] = here) -> Method[None]:
+            def ask(loss: float, gradient: Array, here: list[Any] = here) -> MatvecRoutine[None]:
                 here.extend((loss, gradient))
-                here.append(np.empty_like(columns))
-                for k, column in enumerate(columns.T):
-                    here[2][:, k] = yield column
+                here.append((yield from _column_by_column(columns)))
 
-            count = self._converse(x, y, ask)
+            count, _ = session.converse(batch, ask)
             total += count
             loss += count * here[0]
             gradient += count * here[1]
             products += count * here[2].reshape(vectors.shape)
-        # Every micro-batch makes them anew; to who asks it is one product a vector.
-        batches = -(-self.examples // self.batch_size)
-        self.products -= (batches - 1) * columns.shape[1]
-        return loss / _kept(total), gradient / total, products / total
+        # Every micro-batch makes them anew; to the caller it is one product a vector.
+        self.products += columns.shape[1]
+        return loss / _nonzero(total), gradient / total, products / total
 
-    # One micro-batch in one TensorFlow call
+    def _loss_over(self, batches: Iterator[Any], displacement: Array) -> float:
+        if self._loss_graph is None:
+            self._loss_graph = self._trace_loss()
+        at = tf.constant(displacement, tf.float64)
+        pairs = [self._loss_graph(batch, at) for batch in batches]
+        losses, counts = (np.array([float(pair[k]) for pair in pairs]) for k in (0, 1))
+        return float(losses @ counts / _nonzero(float(counts.sum())))
 
-    def _converse(self, x: Any, y: Any, ask: Callable[[float, Array], Method[None]]) -> float:
-        """Answer `ask` for one micro-batch, and return what the batch counts."""
-        self.prepare()
-        assert self._session is not None
-        method: list[Method[None]] = []
+    # The TensorFlow graphs
 
-        def reply(loss: float, vector: Array) -> Array | None:
-            if not np.isfinite(vector).all():
-                what = "A product" if method else "The gradient"
-                raise NonFiniteError(f"{what} is not finite. The loss is {loss}.")
-            try:
-                if method:
-                    return method[0].send(vector)
-                method.append(ask(loss, vector))
-                return next(method[0])
-            except StopIteration:
-                return None
+    def _prepared(self) -> ProductSession:
+        if self._session is None:
+            self._session = self._trace_products()
+            _warn_of_unreached(self._session.unreached)
+        if self._check:
+            # Where the gradient is not finite, there is nothing to compare yet.
+            with contextlib.suppress(NonFiniteError):
+                self._verified = verify_session(
+                    self._session, self._theta, self._objective, self.first_batch()
+                )
+                self._check = False
+                self._check_batches()
+        return self._session
 
-        self._reply, self._failure = reply, None
-        try:
-            count, products = self._session(x, y)
-        finally:
-            self._reply = _unasked
-        self.products += int(products)
-        if self._failure is not None:
-            raise self._failure
-        return float(count)
-
-    def _host(self, loss: Any, vector: Any) -> tuple[np.bool_, Any]:
-        """Hand a product to Python and bring back the next vector, if any."""
-        try:
-            question = self._reply(float(loss), vector.astype(np.float64))
-        except BaseException as error:  # TensorFlow would turn it into one of its own
-            self._failure, question = error, None
-        if question is None:
-            return np.False_, vector
-        return np.True_, np.asarray(question, self._dtype.as_numpy_dtype)
-
-    def _products_graph(self, x: Any, y: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        """Differentiate once, then multiply for as long as the host asks."""
-        values = [tf.identity(v.value) for v in self.variables]
-        with tf.GradientTape(persistent=True) as outer:
-            outer.watch(values)
-            with tf.GradientTape() as inner:
-                inner.watch(values)
-                loss, count = self._objective(self.variables, values, x, y)
-            gradients = [_dense(g) for g in inner.gradient(loss, values)]
-        connected = [g for g in gradients if g is not None]
-
-        def product(vector: tf.Tensor) -> tf.Tensor:
-            parts = [tf.cast(p, v.dtype) for p, v in zip(self._split(vector), values, strict=True)]
-            along = [p for p, g in zip(parts, gradients, strict=True) if g is not None]
-            return self._join(outer.gradient(connected, values, along))
-
-        def ask(vector: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            more, question = tf.numpy_function(
-                self._host, [loss, vector], [tf.bool, self._dtype], stateful=True
-            )
-            return tf.ensure_shape(more, []), tf.ensure_shape(question, [self.shape[0]])
-
-        more, vector = ask(self._join(gradients))
-        _, _, products = tf.while_loop(
-            lambda more, vector, k: more,
-            lambda more, vector, k: (*ask(product(vector)), k + 1),
-            (more, vector, tf.constant(0)),
-            parallel_iterations=1,
-        )
-        return count, products
-
-    def _displaced_loss(self, x: Any, y: Any, displacement: tf.Tensor) -> tuple[Any, Any]:
-        values = [
-            tf.cast(tf.cast(v.value, tf.float64) + part, v.dtype)
-            for v, part in zip(self.variables, self._split(displacement), strict=True)
-        ]
-        return self._objective(self.variables, values, x, y)
-
-    def _trace(self, graph: Callable[..., Any], *more: tf.TensorSpec) -> Callable[..., Any]:
-        """Build the TensorFlow function for micro-batches of any size, once."""
-
-        def traced(*args: Any) -> Any:
-            self.traces += 1
-            try:
-                return graph(*args)
-            except LookupError as error:
-                raise _explained(error, self.model) from error
-
+    def _trace_products(self) -> ProductSession:
+        self.traces += 1
         # A known size lets TensorFlow fold shapes into constants.
         size = None if self.examples % self.batch_size else self.batch_size
-        x, y = tf.nest.map_structure(
-            lambda a: tf.TensorSpec([size, *a.shape[1:]], a.dtype), (self._x, self._y)
+        return ProductSession(self._objective, self._theta, self._signature(size))
+
+    def _trace_loss(self) -> Callable[..., Any]:
+        self.traces += 1
+
+        def loss(batch: Any, displacement: tf.Tensor) -> Any:
+            return self._objective(self.variables, self._theta.displaced(displacement), batch)
+
+        displacement = tf.TensorSpec([self.parameters], tf.float64)
+        function = tf.function(loss, autograph=False)
+        return function.get_concrete_function(self._signature(None), displacement)
+
+    def _signature(self, size: int | None) -> Any:
+        return keras.tree.map_structure(
+            lambda a: tf.TensorSpec([size, *a.shape[1:]], a.dtype), self._data
         )
-        return tf.function(traced, autograph=False).get_concrete_function(x, y, *more)
 
-    def _split(self, vector: tf.Tensor) -> list[tf.Tensor]:
-        sizes = [b.stop - b.start for b in self.blocks.values()]
-        parts = tf.split(vector, sizes)
-        return [tf.reshape(p, v.shape) for p, v in zip(parts, self.variables, strict=True)]
-
-    def _join(self, parts: Sequence[Any]) -> tf.Tensor:
-        """The flat vector of one tensor a variable; where there is none, zeros."""
-        dense = [
-            tf.zeros(v.shape, v.dtype) if p is None else _dense(p)
-            for p, v in zip(parts, self.variables, strict=True)
-        ]
-        return tf.concat([tf.reshape(tf.cast(p, self._dtype), [-1]) for p in dense], 0)
-
-
-def _by_columns(method: Method[Result]) -> Method[Result]:
-    """The same method, its questions of shape (n, k) put one column at a time."""
-    try:
-        question = next(method)
-        while True:
-            if question.ndim == 1:
-                question = method.send((yield question))
-            else:
-                products = np.empty_like(question, np.float64)
-                for k, column in enumerate(question.T):
-                    products[:, k] = yield column
-                question = method.send(products)
-    except StopIteration as stop:
-        return stop.value
+    def _check_batches(self) -> None:
+        """Warn of a loss that is no mean over examples, where it is made of micro-batches."""
+        if self.batch_size == self.examples or self.batch_size < 2:
+            return
+        whole = take_rows(self._data, slice(0, self.batch_size))
+        middle = self.batch_size // 2
+        halves = (take_rows(whole, slice(0, middle)), take_rows(whole, slice(middle, None)))
+        at = np.zeros(self.parameters)
+        together, apart = self._loss_over(iter([whole]), at), self._loss_over(iter(halves), at)
+        if abs(together - apart) > 1e-4 * abs(together):
+            warnings.warn(
+                f"The loss is no mean over examples: {self.batch_size} examples have the loss "
+                f"{together:.6g}, their two halves {apart:.6g} on average. So the Hessian depends "
+                f"on batch_size={self.batch_size}. Pass batch_size={self.examples} for all in one.",
+                stacklevel=2,
+            )
 
 
-def _kept(count: float) -> float:
+def _column_by_column(vectors: Array) -> MatvecRoutine[Array]:
+    """The products with (n,) or (n, k), asked for one vector (n,) at a time."""
+    if vectors.ndim == 1:
+        return (yield vectors)
+    products = np.empty_like(vectors, np.float64)
+    for k, column in enumerate(vectors.T):
+        products[:, k] = yield column
+    return products
+
+
+def _nonzero(count: float) -> float:
     if not count:
-        raise ValueError("The masks keep no entry of the data: there is no mean loss.")
+        raise ValueError("Masks or weights keep no entry of the data: there is no mean loss.")
     return count
-
-
-def _unasked(loss: float, vector: Array) -> None:
-    raise RuntimeError("TensorFlow asked for a vector while no method was running.")
 
 
 def _blocks(variables: Sequence[keras.Variable]) -> dict[str, slice]:
@@ -400,30 +367,6 @@ def _blocks(variables: Sequence[keras.Variable]) -> dict[str, slice]:
     return blocks
 
 
-def _dense(gradient: Any) -> Any:
-    """A gradient of an embedding as a plain tensor."""
-    return tf.convert_to_tensor(gradient) if isinstance(gradient, tf.IndexedSlices) else gradient
-
-
-def _arrays(data: Any) -> Any:
-    """Arrays of whatever structure `data` has: views, not copies."""
-    if isinstance(data, dict):
-        return {name: _arrays(part) for name, part in data.items()}
-    if isinstance(data, tuple) or (isinstance(data, list) and np.ndim(data[0]) > 0):
-        return tuple(_arrays(part) for part in data)
-    return np.asarray(data)
-
-
-def _length(x: Any, y: Any) -> int:
-    lengths = {len(a) for a in tf.nest.flatten((x, y))}
-    if len(lengths) != 1 or lengths == {0}:
-        raise ValueError(
-            "All inputs and targets need the same number of examples, at least one. "
-            f"Received: {sorted(lengths)}"
-        )
-    return lengths.pop()
-
-
 def _check_model(model: keras.Model) -> None:
     if not model.built:
         raise ValueError(f"The model {model.name!r} has no variables yet: build it or call it.")
@@ -437,26 +380,11 @@ def _check_model(model: keras.Model) -> None:
             )
 
 
-def _width(dtype: str) -> int:
-    return tf.as_dtype(dtype).size
-
-
-def _explained(error: LookupError, model: keras.Model) -> Exception:
-    """TensorFlow's complaint of a missing gradient, with the layer that it is about."""
-    found = re.search(r"(?:no entry for: |op type: )(\w+)", str(error))
-    if not found:
-        return error
-    kind = found[1]
-    operations = tf.compat.v1.get_default_graph().get_operations()
-    scopes = {part for op in operations if op.type == kind for part in op.name.split("/")}
-    # TensorFlow may have numbered the scopes of a layer that was called before.
-    scopes |= {re.sub(r"_\d+$", "", scope) for scope in scopes}
-    layers = [layer for layer in all_layers(model)[1:] if layer.name in scopes]
-    names = ", ".join(f"{layer.name!r} ({type(layer).__name__})" for layer in layers)
-    advice = "Replace it by a layer made of plain operations."
-    if "CudnnRNN" in kind:
-        advice = "Build it with use_cudnn=False, or as RNN(LSTMCell(...)) or RNN(GRUCell(...))."
-    return SecondDerivativeError(
-        f"TensorFlow has no second derivative of {kind}, which is in layer {names or 'unknown'}. "
-        f"{advice}"
-    )
+def _warn_of_unreached(variables: Sequence[keras.Variable]) -> None:
+    if variables:
+        names = ", ".join(v.path for v in variables)
+        warnings.warn(
+            f"No gradient of the loss reaches {names}: their rows and columns of the Hessian "
+            "are zero.",
+            stacklevel=2,
+        )

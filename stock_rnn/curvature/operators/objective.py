@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
+
+from stock_rnn.curvature.keras_private import mask_of
 
 
 class Objective:
@@ -18,13 +21,16 @@ class Objective:
     The losses of two micro-batches combine to that of both as the mean weighted
     by the *counts* that come with them: the number of examples, or of entries
     that the predictions' mask keeps. A loss with ``reduction="sum"`` is scaled so
-    that this mean is the sum over all `examples`.
+    that this mean is the sum over all `examples`. With sample weights w the data loss
+    is Σ wᵢ ℓᵢ / n, as Keras has it, or Σ wᵢ ℓᵢ / Σ wᵢ for a loss with
+    ``reduction="mean_with_sample_weight"``.
 
     Args:
         model: The model, run in inference mode.
-        loss: Name, `keras.losses.Loss` or function of (y_true, y_pred). What a
-            function returns is averaged over all entries. For a model of several
-            outputs, a function of both structures.
+        loss: Name, `keras.losses.Loss` or function of (y_true, y_pred); a list or dict
+            of one of them for a model of one output. What a function returns is
+            averaged over all entries. For a model of several outputs, a function of
+            both structures.
         examples: How many examples all micro-batches have together.
 
     Raises:
@@ -34,7 +40,8 @@ class Objective:
     def __init__(self, model: keras.Model, loss: Any, examples: int) -> None:
         self.model = model
         self.examples = examples
-        found = keras.losses.get(loss) if isinstance(loss, str) else loss
+        found = _single(loss)
+        found = keras.losses.get(found) if isinstance(found, str) else found
         if not callable(found):
             raise ValueError(
                 "loss must be a name, a keras.losses.Loss, or a function of (y_true, y_pred); "
@@ -43,63 +50,75 @@ class Objective:
         # `call` gives the values before Keras casts them to its default type and reduces.
         is_object = isinstance(found, keras.losses.Loss)
         self._entries: Callable[[Any, Any], Any] = found.call if is_object else found
-        self._sums = is_object and found.reduction == "sum"
+        self._reduction = found.reduction if is_object else "sum_over_batch_size"
 
     def __call__(
-        self,
-        variables: Sequence[keras.Variable],
-        values: Sequence[tf.Tensor],
-        x: Any,
-        y: Any,
+        self, variables: Sequence[keras.Variable], values: Sequence[tf.Tensor], batch: Any
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """The loss (scalar) and the count (scalar, of the same type).
 
         Args:
             variables: Those that θ consists of.
             values: A tensor for each. All others have their live values.
-            x: Inputs, examples first.
-            y: Targets.
+            batch: Inputs, targets, and a tuple of the sample weights, empty without any;
+                examples first.
         """
+        x, y, weights = batch
         # In this scope Keras reads `values` for the variables, and every update that the
         # model makes (of seeds, states, statistics) stays in the scope.
-        mapping = list(zip(variables, values, strict=True))
-        with keras.StatelessScope(mapping, collect_losses=True):
+        with keras.StatelessScope(collect_losses=True) as scope:
+            # Handed to its constructor, they would be rounded to the variables' types.
+            for update in zip(variables, values, strict=True):
+                scope.add_update(update)
             predicted = self.model(x, training=False)
             own = list(self.model.losses)
-        loss, count = self._data_loss(y, predicted, tf.shape(tf.nest.flatten(x)[0])[0])
+        size = tf.shape(keras.tree.flatten(x)[0])[0]
+        loss, count = self._data_loss(y, predicted, weights, size)
         return loss + sum(tf.cast(term, loss.dtype) for term in own), count
 
-    def _data_loss(self, y: Any, predicted: Any, size: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        first = tf.nest.flatten(predicted)[0]
-        mask = getattr(first, "_keras_mask", None) if tf.is_tensor(predicted) else None
-        y = tf.nest.map_structure(lambda t: tf.cast(t, first.dtype), y)
+    def _data_loss(
+        self, y: Any, predicted: Any, weights: Any, size: Any
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        predicted, y = _single(predicted), _single(y)
+        first = keras.tree.flatten(predicted)[0]
+        mask = mask_of(first) if tf.is_tensor(predicted) else None
+        y = keras.tree.map_structure(lambda t: tf.cast(t, first.dtype), y)
         if tf.is_tensor(y) and tf.is_tensor(predicted):
             y, predicted = _same_rank(y, predicted)
         entries = self._entries(y, predicted)
         # A loss can leave entries out too (`ignore_class`), and says so like a layer.
-        masks = [m for m in (mask, getattr(entries, "_keras_mask", None)) if m is not None]
+        masks = [m for m in (mask, mask_of(entries)) if m is not None]
         entries = tf.convert_to_tensor(entries)
         size = tf.cast(size, entries.dtype)
-        if masks:
-            kept = _kept(masks, entries)
-            entries *= kept
-        if self._sums:
-            return tf.reduce_sum(entries) * self.examples / size, size
-        if masks:
-            count = tf.reduce_sum(kept)
-            return tf.math.divide_no_nan(tf.reduce_sum(entries), count), count
-        return tf.reduce_mean(entries), size
+        factors = [_factor(f, entries) for f in (*masks, *weights)]
+        weighted = math.prod(factors, start=entries) if factors else entries
+        if self._reduction == "sum":
+            return tf.reduce_sum(weighted) * self.examples / size, size
+        # What the mean is over: entries kept by the masks, or the sum of the weights too.
+        if self._reduction != "mean_with_sample_weight":
+            factors = factors[: len(masks)]
+        if not factors:
+            return tf.reduce_mean(weighted), size
+        count = tf.reduce_sum(math.prod(factors, start=tf.ones_like(entries)))
+        return tf.math.divide_no_nan(tf.reduce_sum(weighted), count), count
 
 
-def _kept(masks: Sequence[Any], entries: tf.Tensor) -> tf.Tensor:
-    """1 for the entries that every mask keeps, else 0, in the entries' shape."""
-    kept = tf.ones_like(entries)
-    for mask in masks:
-        ones = tf.cast(mask, entries.dtype)
-        kept *= tf.reshape(
-            ones, [*tf.unstack(tf.shape(ones)), *[1] * (kept.shape.rank - ones.shape.rank)]
-        )
-    return kept
+def _single(structure: Any) -> Any:
+    """The only element of a list, tuple or dict of one; anything else as it is."""
+    if isinstance(structure, dict) and len(structure) == 1:
+        return next(iter(structure.values()))
+    if isinstance(structure, list | tuple) and len(structure) == 1:
+        return structure[0]
+    return structure
+
+
+def _factor(factor: Any, entries: tf.Tensor) -> tf.Tensor:
+    """A mask or weights, one an example or an entry, shaped to multiply the entries."""
+    same = tf.cast(factor, entries.dtype)
+    while same.shape.rank > entries.shape.rank:  # weights (n, 1) of entries (n,)
+        same = tf.squeeze(same, -1)
+    ones = [1] * (entries.shape.rank - same.shape.rank)
+    return tf.reshape(same, [*tf.unstack(tf.shape(same)), *ones])
 
 
 def _same_rank(y: tf.Tensor, predicted: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

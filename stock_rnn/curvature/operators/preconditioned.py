@@ -23,13 +23,20 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from stock_rnn.curvature.keras_private import optimizer_slots, variable_index
+from stock_rnn.curvature.operators.blocks import RestrictedOperator
+from stock_rnn.curvature.operators.operator import Operator
 from stock_rnn.curvature.operators.protocol import (
     LossOperator,
-    Method,
+    MatvecRoutine,
     Result,
     SymmetricOperator,
+    adapt_routine,
     dimension,
-    run,
+    is_verified,
+    loss_operator,
+    relative_rounding,
+    run_routine,
 )
 
 Array = NDArray[np.float64]
@@ -47,7 +54,7 @@ class ModelOperator(LossOperator, Protocol):
 
 
 @dataclass(frozen=True)
-class PreconditionedOperator:
+class PreconditionedOperator(Operator):
     """D^-½ A D^-½ for a diagonal D, in the coordinates u = D^½θ.
 
     It is a `LossOperator` if A is one, with the loss around the same θ: what
@@ -72,38 +79,47 @@ class PreconditionedOperator:
             )
 
     @property
-    def shape(self) -> tuple[int, int]:
+    def shape(self) -> tuple[int, int]:  # type: ignore[override]
         """(n, n)."""
         return self.diagonal.size, self.diagonal.size
 
     @property
-    def rounding(self) -> float:
-        """The relative error of a product: A's, if A tells it.
+    def relative_rounding(self) -> float:  # type: ignore[override]
+        """That of A.
 
         In the worst case scaling makes it worse, by up to max D / min D; where it was
         measured (an LSTM in float32 against float64) it did not.
         """
-        return float(self.operator.rounding)  # type: ignore[attr-defined]
+        return relative_rounding(self.operator)
 
-    def __matmul__(self, vectors: Array) -> Array:
+    @property
+    def verified(self) -> bool:  # type: ignore[override]
+        """Whether A is."""
+        return is_verified(self.operator)
+
+    def __matmul__(self, vectors: Array, /) -> Array:
         """D^-½ A D^-½ v: float64, (n,) or (n, k)."""
         return self._scaled(self.operator @ self._scaled(vectors))
 
-    def run(self, method: Method[Result]) -> Result:
-        """Answer a whole method, the way the operator inside does."""
-        return run(self.operator, self._inside(method))
+    def run_routine(self, routine: MatvecRoutine[Result]) -> Result:
+        """Answer a whole routine, the way the operator inside does."""
+
+        def answer(vectors: Array) -> MatvecRoutine[Array]:
+            return self._scaled((yield self._scaled(vectors)))
+
+        return run_routine(self.operator, adapt_routine(routine, answer))
 
     def loss(self) -> float:
         """L(θ), unchanged."""
-        return self._loss_operator().loss()
+        return loss_operator(self.operator).loss()
 
     def gradient(self) -> Array:
         """∂L/∂u = D^-½ ∂L/∂θ: float64 (n,)."""
-        return self._scaled(self._loss_operator().gradient())
+        return self._scaled(loss_operator(self.operator).gradient())
 
     def loss_at(self, displacement: Array) -> float:
         """L at u + displacement, which is L(θ + D^-½ displacement)."""
-        return self._loss_operator().loss_at(self._scaled(displacement))
+        return loss_operator(self.operator).loss_at(self._scaled(displacement))
 
     def in_weights(self, vectors: Array) -> Array:
         """D^-½ v: a displacement or an eigenvector in u as a displacement of θ."""
@@ -113,24 +129,10 @@ class PreconditionedOperator:
         root = np.sqrt(self.diagonal)
         return np.asarray(vectors / (root if vectors.ndim == 1 else root[:, None]))
 
-    def _inside(self, method: Method[Result]) -> Method[Result]:
-        try:
-            question = next(method)
-            while True:
-                question = method.send(self._scaled((yield self._scaled(question))))
-        except StopIteration as stop:
-            return stop.value
 
-    def _loss_operator(self) -> LossOperator:
-        if not hasattr(self.operator, "loss_at"):
-            raise TypeError(
-                "The loss and its gradient need an operator that knows them."
-                f" Received: {type(self.operator).__name__}"
-            )
-        return self.operator  # type: ignore[return-value]
-
-
-def preconditioned(op: ModelOperator, optimizer: keras.Optimizer) -> PreconditionedOperator:
+def preconditioned(
+    op: ModelOperator | RestrictedOperator, optimizer: keras.Optimizer
+) -> PreconditionedOperator:
     """D^-½HD^-½ with D from the optimizer's live state, copied now.
 
     With v the running mean of squared gradients, t the steps taken, eps = epsilon:
@@ -148,7 +150,8 @@ def preconditioned(op: ModelOperator, optimizer: keras.Optimizer) -> Preconditio
     not part of the loss, are not part of the result.
 
     Args:
-        op: the Hessian; its variables may be some of those that the optimizer trains.
+        op: the Hessian, or a block of it; its variables may be some of those that the
+            optimizer trains.
         optimizer: built, on those variables.
 
     Raises:
@@ -161,6 +164,9 @@ def preconditioned(op: ModelOperator, optimizer: keras.Optimizer) -> Preconditio
     >>> preconditioned(op, keras.optimizers.SGD(0.1)).diagonal  # doctest: +SKIP
     array([1., 1., ...])
     """
+    if isinstance(op, RestrictedOperator):
+        whole = preconditioned(op.operator, optimizer)  # type: ignore[arg-type]
+        return PreconditionedOperator(op, whole.diagonal[op.indices])
     formula = _rule(optimizer).diagonal
     parts = []
     for variable in op.variables:
@@ -181,7 +187,10 @@ def stability_line(optimizer: keras.Optimizer) -> float:
 
     - SGD, RMSprop, Adagrad: 2/ε;
     - SGD, RMSprop with momentum β: 2(1 + β)/ε; Nesterov: 2(1 + β)/((1 + 2β)ε);
-    - Adam, AdamW: (2 + 2β₁)/((1 - β₁)ε), which is 38/ε for β₁ = 0.9.
+    - Adam, AdamW: 2(1 + β₁)/((1 - β₁)ε), which is 38/ε for β₁ = 0.9;
+    - with a weight decay w, which Keras applies as θ ← (1 - εw)θ before each step: the
+      same with 2 - εw in place of the factor 2. (One coordinate of curvature h follows
+      (z - 1 + εw)(z - β) + ε(1 - β)hz = 0 under Adam, and turns unstable at z = -1.)
 
     An eigenvalue above it makes the step oscillate with growing amplitude. It is
     no line between good and bad: training comes up to it and stays there.
@@ -189,7 +198,8 @@ def stability_line(optimizer: keras.Optimizer) -> float:
     Sources: Cohen et al. 2021, section 2 and appendix B (momentum); 2022, section 2.
 
     Returns:
-        inf for a learning rate of 0.
+        inf for a learning rate of 0. With weight decay, the line of the variables that
+        decay; those left out (`exclude_from_weight_decay`) have the higher one.
 
     Raises:
         ValueError: for an optimizer whose formula is not known.
@@ -244,8 +254,7 @@ def _index(optimizer: Any, variable: Any) -> int:
             f" Received: {name}, not built"
         )
     try:
-        # What Keras's own update steps, and those of user-defined optimizers, go by.
-        return int(optimizer._get_variable_index(variable))
+        return variable_index(optimizer, variable)
     except KeyError:
         raise ValueError(f"{name} does not train the variable {variable.path!r}.") from None
 
@@ -258,14 +267,19 @@ def learning_rate(optimizer: keras.Optimizer) -> float:
 def heavy_ball_line(
     optimizer: keras.Optimizer, momentum: float, *, nesterov: bool = False
 ) -> float:
-    """2(1 + β)/ε, or 2(1 + β)/((1 + 2β)ε) with Nesterov's momentum; 2/ε at β = 0."""
-    line = 2.0 * (1.0 + momentum) / (1.0 + 2.0 * momentum if nesterov else 1.0)
-    return _per_rate(line, optimizer)
+    """2(1 + β)/ε, or 2(1 + β)/((1 + 2β)ε) with Nesterov's momentum; 2/ε at β = 0.
+
+    With weight decay w the factor is 2 - εw; see `stability_line`.
+    """
+    stretch = (1.0 + momentum) / (1.0 + 2.0 * momentum if nesterov else 1.0)
+    return _line(stretch, optimizer)
 
 
-def _per_rate(line: float, optimizer: keras.Optimizer) -> float:
+def _line(stretch: float, optimizer: keras.Optimizer) -> float:
     rate = learning_rate(optimizer)
-    return line / rate if rate > 0.0 else math.inf
+    if not rate > 0.0:
+        return math.inf
+    return (2.0 - rate * float(optimizer.weight_decay or 0.0)) * stretch / rate
 
 
 @dataclass(frozen=True)
@@ -297,19 +311,23 @@ def _sgd(optimizer: Any, variable: Any) -> Array:
 
 
 def _rmsprop(optimizer: Any, variable: Any) -> Array:
-    square = optimizer_state(optimizer, getattr(optimizer, "_velocities", ()), variable)
+    square = optimizer_state(optimizer, optimizer_slots(optimizer, "velocities"), variable)
     if optimizer.centered:
-        square = square - optimizer_state(optimizer, optimizer._average_gradients, variable) ** 2
+        square = (
+            square
+            - optimizer_state(optimizer, optimizer_slots(optimizer, "average_gradients"), variable)
+            ** 2
+        )
     return np.sqrt(square + optimizer.epsilon)
 
 
 def _adagrad(optimizer: Any, variable: Any) -> Array:
-    accumulator = optimizer_state(optimizer, getattr(optimizer, "_accumulators", ()), variable)
+    accumulator = optimizer_state(optimizer, optimizer_slots(optimizer, "accumulators"), variable)
     return np.sqrt(accumulator + optimizer.epsilon)
 
 
 def _adam(optimizer: Any, variable: Any) -> Array:
-    slots = getattr(optimizer, "_velocity_hats" if optimizer.amsgrad else "_velocities", ())
+    slots = optimizer_slots(optimizer, "velocity_hats" if optimizer.amsgrad else "velocities")
     square = optimizer_state(optimizer, slots, variable)
     steps = int(_numbers(optimizer.iterations))
     if steps == 0:
@@ -323,7 +341,7 @@ def _adam(optimizer: Any, variable: Any) -> Array:
 
 def _adam_line(optimizer: Any) -> float:
     beta = float(optimizer.beta_1)
-    return _per_rate((2.0 + 2.0 * beta) / (1.0 - beta), optimizer)
+    return _line((1.0 + beta) / (1.0 - beta), optimizer)
 
 
 _RULES: dict[type, _Rule] = {

@@ -1,16 +1,20 @@
 """Symmetric matrices that are known by their products only, and how to ask them.
 
-An iterative method is a generator here: it yields a vector, is sent the product,
-and returns its result. So it says nothing of how products are made, and the one
-that owns the matrix is free to make them all in one go: `HessianOperator` answers
-a whole method inside a single TensorFlow call, where every product shares one
-forward and one backward pass.
+Two things are accepted wherever an operator is asked for: anything with `shape` and
+`@` (a plain matrix is one), and the classes of this folder, which derive from
+`Operator` and can be added, scaled and shifted.
+
+An iterative algorithm is a `MatvecRoutine`: a generator that yields a vector, is sent
+the matrix's product with it, and returns its result. A routine says nothing of how
+products are made, so an operator may make them in one go: `HessianOperator` answers a
+whole routine inside a single TensorFlow call, where every product shares one forward
+and one backward pass.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Protocol, TypeVar, runtime_checkable
+from collections.abc import Callable, Generator
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +23,10 @@ Array = NDArray[np.float64]
 Result = TypeVar("Result")
 
 # Yields v of shape (n,) or (n, k), is sent A @ v of the same shape, returns a result.
-Method = Generator[Array, Array, Result]
+MatvecRoutine = Generator[Array, Array, Result]
 
-
-class NonFiniteError(FloatingPointError):
-    """The loss, its gradient or a product is infinite or not a number."""
+# Error of a product in float64, relative to ‖A‖ ‖v‖.
+FLOAT64_ROUNDING = 8 * float(np.finfo(np.float64).eps)
 
 
 class SymmetricOperator(Protocol):
@@ -35,39 +38,6 @@ class SymmetricOperator(Protocol):
 
     def __matmul__(self, vectors: Array, /) -> Array:
         """A @ v for float64 v of shape (n,) or (n, k); the same shape."""
-
-
-@runtime_checkable
-class RunsMethods(Protocol):
-    """An operator that has a cheaper way to answer a whole method."""
-
-    def run(self, method: Method[Result], /) -> Result:
-        """Answer every product that `method` asks for and return its result."""
-
-
-def run(operator: SymmetricOperator, method: Method[Result]) -> Result:
-    """Answer every product that `method` asks for and return its result.
-
-    Args:
-        operator: The matrix. One with a `run` of its own is left to do it.
-        method: A generator as described in this module.
-
-    Returns:
-        What the generator returns.
-    """
-    if isinstance(operator, RunsMethods):
-        return operator.run(method)
-    return answer(operator.__matmul__, method)
-
-
-def answer(product, method: Method[Result]) -> Result:  # type: ignore[no-untyped-def]
-    """Run `method`, one call of `product` (v -> A v) for each of its questions."""
-    try:
-        question = next(method)
-        while True:
-            question = method.send(product(question))
-    except StopIteration as stop:
-        return stop.value
 
 
 class LossOperator(SymmetricOperator, Protocol):
@@ -83,6 +53,39 @@ class LossOperator(SymmetricOperator, Protocol):
         """L(θ + displacement) for float64 (n,); θ itself is left alone."""
 
 
+def run_routine(operator: SymmetricOperator, routine: MatvecRoutine[Result]) -> Result:
+    """Answer every product that the routine asks for, in the operator's own way if it has one."""
+    own = getattr(operator, "run_routine", None)
+    return answer_routine(operator.__matmul__, routine) if own is None else own(routine)
+
+
+def answer_routine(product: Callable[[Array], Array], routine: MatvecRoutine[Result]) -> Result:
+    """Run the routine to its end with one call of `product` (v -> A v) a question."""
+    try:
+        vectors = next(routine)
+        while True:
+            vectors = routine.send(product(vectors))
+    except StopIteration as stop:
+        return stop.value
+
+
+def adapt_routine(
+    routine: MatvecRoutine[Result], answer: Callable[[Array], MatvecRoutine[Array]]
+) -> MatvecRoutine[Result]:
+    """A routine on A made a routine on B, for an A whose products need products with B.
+
+    Args:
+        routine: asks for products with A.
+        answer: v -> a routine on B that returns A v.
+    """
+    try:
+        vectors = next(routine)
+        while True:
+            vectors = routine.send((yield from answer(vectors)))
+    except StopIteration as stop:
+        return stop.value
+
+
 def dimension(operator: SymmetricOperator) -> int:
     """n of an n × n matrix.
 
@@ -91,10 +94,37 @@ def dimension(operator: SymmetricOperator) -> int:
     """
     shape = tuple(operator.shape)
     if len(shape) != 2 or shape[0] != shape[1] or shape[0] == 0:
-        raise ValueError(f"The operator must be square and not empty. Received: shape={shape}")
+        raise ValueError(
+            f"The operator must be a square matrix with at least one row. Received: shape={shape}"
+        )
     return int(shape[0])
 
 
+def loss_operator(operator: SymmetricOperator) -> LossOperator:
+    """The operator, if it knows the loss and its gradient.
+
+    Raises:
+        TypeError: It does not.
+    """
+    if not hasattr(operator, "loss_at"):
+        raise TypeError(
+            "The loss and its gradient need an operator that knows them. "
+            f"Received: {type(operator).__name__}"
+        )
+    return operator  # type: ignore[return-value]
+
+
 def relative_rounding(operator: SymmetricOperator) -> float:
-    """‖error of A v‖ / (‖A‖ ‖v‖): the operator's ``rounding``, or float64's."""
-    return float(getattr(operator, "rounding", 8 * np.finfo(np.float64).eps))
+    """‖error of A v‖ / (‖A‖ ‖v‖): what the operator says of it, or float64's."""
+    return float(getattr(operator, "relative_rounding", FLOAT64_ROUNDING))
+
+
+def product_error(operator: SymmetricOperator, norm: float) -> float:
+    """Error of a product with a unit vector, as a norm, where ‖A‖ is about `norm`."""
+    own = getattr(operator, "product_error", None)
+    return relative_rounding(operator) * norm if own is None else float(own(norm))
+
+
+def is_verified(operator: SymmetricOperator) -> bool:
+    """Whether nothing is left unchecked about the operator's products; see `Operator`."""
+    return bool(getattr(operator, "verified", True))

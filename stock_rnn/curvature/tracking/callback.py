@@ -13,14 +13,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from stock_rnn.curvature.algorithms.extreme import following
+from stock_rnn.curvature.algorithms.extreme import with_replaced_vector
+from stock_rnn.curvature.operators.blocks import select_variables
 from stock_rnn.curvature.operators.hessian import HessianOperator
+from stock_rnn.curvature.tracking.fit_watch import FitWatch, compare_losses
 from stock_rnn.curvature.tracking.measurement import (
-    HISTOGRAM_TAG,
+    HISTOGRAM,
     KEPT_VECTORS,
-    REASON_TAG,
+    REASON,
     SCALARS,
-    TAG_PREFIX,
     Measurement,
     load_measurements,
     measure,
@@ -46,20 +47,28 @@ class HessianCallback(keras.callbacks.Callback):
     Training is left as it is: weights, optimizer state, random streams and
     statistics end bit for bit as without the callback.
 
-    The values go into `logs` (the names in `SCALARS`; NaN after an epoch that was
-    not measured), so that callbacks *after* this one see them; into TensorBoard
-    (`log_dir`), where step k means "after k epochs"; and into a file
+    The values go into `logs` (the names in `SCALARS` after ``name`` and an underscore;
+    NaN after an epoch that was not measured), so that callbacks *after* this one see
+    them; into TensorBoard (`log_dir`), where step k means "after k epochs"; and into a file
     (`spectrum_path`), which a resumed `fit(initial_epoch=...)` reads and continues:
     rows of later epochs are dropped, and the search goes on from the stored vectors,
     so that it records what the uninterrupted run would have recorded.
+
+    What is measured is the compiled loss in inference mode on the data given here. At
+    the first measurement it is compared with the model's own `compute_loss`, and during
+    the first epoch it is noted whether `fit` weighs its examples: a warning with both
+    numbers tells of a difference.
 
     Args:
         x: Inputs over which the loss is averaged; see `HessianOperator`.
         y: Targets.
         every: Measure after every so many epochs. Epoch 0 is always measured.
         loss: The loss; the compiled one when None.
+        sample_weight: Weights of the examples, as in `HessianOperator`.
         batch_size: Examples a micro-batch.
-        variables: As in `HessianOperator`.
+        variables, check: As in `HessianOperator`.
+        name: What its values are called: "hessian" makes `logs["hessian_lambda_min"]` and
+            TensorBoard's tag "hessian/lambda_min". Two callbacks in one `fit` need two names.
         tol: As in `extreme_eigenpairs`.
         max_matvecs: Products a measurement at most.
         max_share: Time for measuring as a share of the time for training, the
@@ -85,8 +94,11 @@ class HessianCallback(keras.callbacks.Callback):
         every: int = 1,
         *,
         loss: Any = None,
+        sample_weight: Any = None,
         batch_size: int | None = None,
         variables: Any = None,
+        check: bool = True,
+        name: str = "hessian",
         tol: float = 1e-2,
         max_matvecs: int = 200,
         max_share: float | None = None,
@@ -106,6 +118,7 @@ class HessianCallback(keras.callbacks.Callback):
                 f"max_matvecs must be at least {LEAST_MATVECS}: one for the search, one for the "
                 f"gradient, two for the residuals. Received: {max_matvecs=}"
             )
+        self.name = name
         self.every = every
         self.tol = tol
         self.max_matvecs = max_matvecs
@@ -116,9 +129,17 @@ class HessianCallback(keras.callbacks.Callback):
         self.seed = seed
         self.measurements: list[Measurement] = []
         self._data = (x, y)
-        self._options = {"batch_size": batch_size, "variables": variables}
+        self._options = {
+            "sample_weight": sample_weight,
+            "batch_size": batch_size,
+            "variables": variables,
+            "check": check,
+        }
         self._loss = loss
         self._operator: HessianOperator | None = None
+        self._measured_loss: Any = None
+        self._first = 0  # of the measurements of the present loss; sets eps and gamma
+        self._watch: FitWatch | None = None
         self._writer: Any = None
         self._started = False
         self._training_seconds = self._measuring_seconds = self._epoch_began = 0.0
@@ -137,17 +158,22 @@ class HessianCallback(keras.callbacks.Callback):
     # Keras's events
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Prepare the operator; the first epoch tells where training starts."""
-        if self._operator is None or self._operator.model is not self.model:
-            loss = self.model.loss if self._loss is None else self._loss
-            if loss is None:
-                raise ValueError("The model was compiled without a loss: pass one as loss=...")
-            if self._loss is None and (self.model.get_compile_config() or {}).get("loss_weights"):
-                raise ValueError(
-                    "The model was compiled with loss_weights, which Keras applies outside of "
-                    "the loss: pass the weighted loss that is to be measured as loss=..."
-                )
+        """Prepare the operator; the first epoch tells where training starts.
+
+        Raises:
+            ValueError: no loss to measure, or two callbacks of one name.
+        """
+        # All callbacks are handed the same dictionary.
+        if logs is not None and logs.setdefault(self.name, self) is not self:
+            raise ValueError(
+                f"Two HessianCallbacks are called {self.name!r}: give each its own name=..."
+            )
+        loss = self._loss_to_measure()
+        if self._is_stale(loss):
             self._operator = HessianOperator(self.model, loss, *self._data, **self._options)
+            self._measured_loss, self._first = loss, len(self.measurements)
+            if self.measurements:  # Vectors and scales of another loss.
+                self.measurements[-1] = without_vectors(self.measurements[-1])
         self._started = False
         self._training_seconds = self._measuring_seconds = 0.0
 
@@ -156,34 +182,74 @@ class HessianCallback(keras.callbacks.Callback):
         if not self._started:
             self._started = True
             self._start(epoch)
+            self._watch_fit()
         self._epoch_began = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Measure if it is due, and put the values into `logs`."""
         self._training_seconds += time.perf_counter() - self._epoch_began
         values = dict.fromkeys(SCALARS, np.nan)
+        self._end_watch((logs or {}).get("loss"))
         if (epoch + 1) % self.every == 0 and self._affordable(epoch + 1):
             values = self._measure(epoch + 1).scalars()
             self._measuring_seconds += values["seconds"]
         if logs is not None:
-            logs.update(values)
+            logs.update({f"{self.name}_{key}": value for key, value in values.items()})
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Close the event file."""
+        self._end_watch(None)
         if self._writer is not None:
             self._writer.close()
             self._writer = None
 
     # What they do
 
+    def _loss_to_measure(self) -> Any:
+        if self._loss is not None:
+            return self._loss
+        if self.model.loss is None:
+            raise ValueError("The model was compiled without a loss: pass one as loss=...")
+        if (self.model.get_compile_config() or {}).get("loss_weights"):
+            raise ValueError(
+                "The model was compiled with loss_weights, which Keras applies outside of "
+                "the loss: pass the weighted loss that is to be measured as loss=..."
+            )
+        return self.model.loss
+
+    def _is_stale(self, loss: Any) -> bool:
+        """Whether the operator belongs to another model, loss or choice of variables."""
+        if self._operator is None or self._operator.model is not self.model:
+            return True
+        chosen = select_variables(self.model, self._options["variables"])
+        return self._measured_loss != loss or list(map(id, chosen)) != list(
+            map(id, self._operator.variables)
+        )
+
+    def _watch_fit(self) -> None:
+        self._end_watch(None)
+        if self._loss is None:
+            compare_losses(self.operator)
+            self._watch = FitWatch(self.model)
+
+    def _end_watch(self, reported: float | None) -> None:
+        watch, self._watch = self._watch, None
+        if watch is None:
+            return
+        watch.stop()
+        if reported is not None:
+            has_weights = self._options["sample_weight"] is not None
+            watch.warn(self.operator, float(reported), has_weights=has_weights)
+
     def _start(self, epoch: int) -> None:
         assert self._operator is not None
         if epoch and not self.measurements and self.spectrum_path and self.spectrum_path.exists():
-            self.measurements = load_measurements(self.spectrum_path)
+            self.measurements, self._first = load_measurements(self.spectrum_path), 0
         # After epoch 0 the weights are those that the row was measured at; at 0 they
         # may have been drawn anew.
         self.measurements = [m for m in self.measurements if m.epoch <= epoch and epoch]
         self._operator.prepare()
+        self._first = min(self._first, len(self.measurements))
         if not self.measurements:
             self._measure(epoch)
         elif not len(self.measurements[-1].extremes.vectors):
@@ -206,7 +272,7 @@ class HessianCallback(keras.callbacks.Callback):
             warm_start=last if last is not None and len(last.vectors) and not cold else None,
             seed=self.seed,
         )
-        found = replace(found, extremes=following(found.extremes, last))
+        found = replace(found, extremes=with_replaced_vector(found.extremes, last))
         if np.isnan(found.gradient_norm):
             _log.warning("Loss or gradient are not finite after %d epochs.", epoch)
         else:
@@ -223,7 +289,7 @@ class HessianCallback(keras.callbacks.Callback):
         return found
 
     def _classified(self, found: Measurement) -> Measurement:
-        first = self.measurements[0] if self.measurements else found
+        first = next(iter(self.measurements[self._first :]), found)
         size = float(np.abs(first.extremes.eigenvalues).max())
         eps = EPS * first.gradient_norm if self.eps is None else self.eps
         gamma = GAMMA * size if self.gamma is None else self.gamma
@@ -252,8 +318,8 @@ class HessianCallback(keras.callbacks.Callback):
         if self._writer is None:
             self._writer = tf.summary.create_file_writer(str(self.log_dir))
         with self._writer.as_default(step=found.epoch):
-            for name, value in found.scalars().items():
-                tf.summary.scalar(TAG_PREFIX + name, value)
-            tf.summary.text(REASON_TAG, found.reason)
-            tf.summary.histogram(HISTOGRAM_TAG, found.extremes.ritz_values)
+            for key, value in found.scalars().items():
+                tf.summary.scalar(f"{self.name}/{key}", value)
+            tf.summary.text(f"{self.name}/{REASON}", found.reason)
+            tf.summary.histogram(f"{self.name}/{HISTOGRAM}", found.extremes.ritz_values)
         self._writer.flush()

@@ -11,15 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from stock_rnn.curvature.algorithms.extreme import ExtremeEigenpairs, extreme_search
+from stock_rnn.curvature.algorithms.extreme import ExtremeEigenpairs, extreme_routine
 from stock_rnn.curvature.analysis.critical_point import classify_critical_point, condition_number
-from stock_rnn.curvature.operators.protocol import Array, Method, NonFiniteError
+from stock_rnn.curvature.operators.errors import NonFiniteError
+from stock_rnn.curvature.operators.protocol import Array, MatvecRoutine
 
-# The scalars of a measurement: keys in Keras's `logs`, and TensorBoard's tags with
-# this prefix.
+# The scalars of a measurement: with the callback's name before them they are keys in
+# Keras's `logs`, and TensorBoard's tags.
 TAG_PREFIX = "hessian/"
-HISTOGRAM_TAG = TAG_PREFIX + "eigenvalues"
-REASON_TAG = TAG_PREFIX + "critical_point_reason"
+HISTOGRAM = "eigenvalues"
+REASON = "critical_point_reason"
 SCALARS = (
     "lambda_min",
     "lambda_max",
@@ -32,6 +33,9 @@ SCALARS = (
     "matvecs",
     "seconds",
 )
+
+# Format 2 adds asymmetry, symmetric and verified.
+_FORMAT = 2
 
 # Vectors are kept of so many of the latest measurements: a run that stopped between
 # writing the spectrum and saving the weights goes on from the last but one.
@@ -94,17 +98,16 @@ def measure(
         The measurement. Where loss or gradient are not finite, NaN throughout.
     """
     begin = time.perf_counter()
-    n = operator.shape[0]
 
-    def method(loss: float, gradient: Array) -> Method[Measurement]:
+    def routine(loss: float, gradient: Array) -> MatvecRoutine[Measurement]:
         along = yield gradient
-        extremes = yield from extreme_search(
-            n,
+        extremes = yield from extreme_routine(
+            operator.parameters,
             tol,
             max_matvecs=max_matvecs - 1,
             warm_start=warm_start,
             seed=int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]),
-            rounding=operator.rounding,
+            rounding=operator.product_error,
         )
         square = float(gradient @ gradient)
         return Measurement(
@@ -112,13 +115,13 @@ def measure(
             loss=loss,
             gradient_norm=float(np.sqrt(square)),
             curvature_along_gradient=float(gradient @ along) / square if square else np.nan,
-            extremes=extremes,
+            extremes=replace(extremes, verified=operator.verified),
             matvecs=extremes.matvecs + 1,
             seconds=time.perf_counter() - begin,
         )
 
     try:
-        return operator.run_at_gradient(method)
+        return operator.run_at_gradient(routine)
     except NonFiniteError:
         return _nothing(epoch, time.perf_counter() - begin)
 
@@ -131,7 +134,7 @@ def _nothing(epoch: int, seconds: float) -> Measurement:
 
 def without_vectors(measurement: Measurement) -> Measurement:
     """The same, but for the eigenvectors."""
-    extremes = replace(measurement.extremes, vectors=np.empty((0, 2)), earlier=None)
+    extremes = replace(measurement.extremes, vectors=np.empty((0, 2)), replaced_vector=None)
     return replace(measurement, extremes=extremes)
 
 
@@ -139,9 +142,10 @@ def save_measurements(path: str | os.PathLike[str], measurements: Sequence[Measu
     """Write a .npz of plain arrays, one row a measurement, under its name only when whole.
 
     Arrays: epochs, loss, gradient_norm, curvature_along_gradient, matvecs, seconds,
-    critical_point, reason, converged, rounding (m,); eigenvalues, residuals (m, 2);
-    ritz_values (m, most), filled up with NaN; vectors (kept, n, 2) and earlier
-    (kept, n), zero where there is none, of the rows vector_rows (kept,), the last ones.
+    critical_point, reason, converged, rounding, asymmetry, symmetric, verified (m,);
+    eigenvalues, residuals (m, 2); ritz_values (m, most), filled up with NaN; vectors
+    (kept, n, 2) and earlier (kept, n), the replaced vectors, zero where there is none,
+    of the rows vector_rows (kept,), the last ones; format, the version of this layout.
     """
     rows = list(measurements)
     ritz = np.full((len(rows), max((len(r.extremes.ritz_values) for r in rows), default=0)), np.nan)
@@ -160,12 +164,16 @@ def save_measurements(path: str | os.PathLike[str], measurements: Sequence[Measu
         "reason": np.array([r.reason for r in rows], np.str_),
         "converged": np.array([r.extremes.converged for r in rows], np.bool_),
         "rounding": np.array([r.extremes.rounding for r in rows]),
+        "asymmetry": np.array([r.extremes.asymmetry for r in rows]),
+        "symmetric": np.array([r.extremes.symmetric for r in rows], np.bool_),
+        "verified": np.array([r.extremes.verified for r in rows], np.bool_),
         "eigenvalues": np.array([r.extremes.eigenvalues for r in rows]).reshape(-1, 2),
         "residuals": np.array([r.extremes.residuals for r in rows]).reshape(-1, 2),
         "ritz_values": ritz,
         "vectors": np.array([rows[k].extremes.vectors for k in kept] or np.empty((0, 0, 2))),
         "earlier": np.array([_or_zeros(rows[k].extremes) for k in kept] or np.empty((0, 0))),
         "vector_rows": np.array(kept, np.int64),
+        "format": np.array(_FORMAT),
     }
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -179,11 +187,14 @@ def save_measurements(path: str | os.PathLike[str], measurements: Sequence[Measu
 
 
 def _or_zeros(extremes: ExtremeEigenpairs) -> Array:
-    return np.zeros(len(extremes.vectors)) if extremes.earlier is None else extremes.earlier
+    vector = extremes.replaced_vector
+    return np.zeros(len(extremes.vectors)) if vector is None else vector
 
 
 def load_measurements(path: str | os.PathLike[str]) -> list[Measurement]:
-    """What `save_measurements` wrote.
+    """What `save_measurements` wrote, in this version of the package or an earlier one.
+
+    Earlier ones did not compare products with differences: their rows are not verified.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -191,6 +202,19 @@ def load_measurements(path: str | os.PathLike[str]) -> list[Measurement]:
     """
     with np.load(path, allow_pickle=False) as file:
         a = {name: file[name] for name in file.files}
+    version = int(a.get("format", 1))
+    if version > _FORMAT:
+        raise ValueError(
+            f"{path} has format {version}, and this version of the package reads up to "
+            f"{_FORMAT}: upgrade it."
+        )
+    rows = len(a["epochs"])
+    a = {
+        "asymmetry": np.full(rows, np.nan),
+        "symmetric": np.ones(rows, np.bool_),
+        "verified": np.zeros(rows, np.bool_),
+        **a,
+    }
     vectors = dict(zip(a["vector_rows"].tolist(), a["vectors"], strict=True))
     earlier = dict(zip(a["vector_rows"].tolist(), a["earlier"], strict=True))
     return [
@@ -207,12 +231,15 @@ def load_measurements(path: str | os.PathLike[str]) -> list[Measurement]:
                 converged=bool(a["converged"][k]),
                 ritz_values=a["ritz_values"][k][~np.isnan(a["ritz_values"][k])],
                 rounding=float(a["rounding"][k]),
-                earlier=earlier[k] if np.any(earlier.get(k)) else None,
+                replaced_vector=earlier[k] if np.any(earlier.get(k)) else None,
+                asymmetry=float(a["asymmetry"][k]),
+                symmetric=bool(a["symmetric"][k]),
+                verified=bool(a["verified"][k]),
             ),
             matvecs=int(a["matvecs"][k]),
             seconds=float(a["seconds"][k]),
             critical_point=float(a["critical_point"][k]),
             reason=str(a["reason"][k]),
         )
-        for k in range(len(a["epochs"]))
+        for k in range(rows)
     ]

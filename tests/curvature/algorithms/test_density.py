@@ -4,12 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import trapezoid
 
-from stock_rnn.curvature.algorithms.density import (
-    lanczos_tridiagonal,
-    negative_fraction,
-    spectral_density,
-)
-from stock_rnn.curvature.operators.protocol import NonFiniteError
+from stock_rnn.curvature.algorithms.density import negative_fraction, spectral_density
+from stock_rnn.curvature.algorithms.lanczos import lanczos_tridiagonal
+from stock_rnn.curvature.operators.errors import NonFiniteError
 
 
 def eigenbasis(n, seed):

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from stock_rnn.curvature.algorithms.extreme import (
     ExtremeEigenpairs,
     extreme_eigenpairs,
-    extreme_search,
-    following,
+    extreme_routine,
     top_eigenpairs,
+    with_replaced_vector,
 )
-from stock_rnn.curvature.operators.protocol import NonFiniteError
+from stock_rnn.curvature.operators.errors import NonFiniteError
 
 
 class Dense:
@@ -187,7 +187,7 @@ def test_a_warm_start_looks_beyond_what_the_old_vectors_reach():
 
 @pytest.mark.parametrize("coupling", [1e-3, 1e-8, 1e-13])
 def test_a_new_direction_is_orthogonal_however_little_of_it_there_is(coupling):
-    search = extreme_search(50)
+    search = extreme_routine(50)
     first = next(search)
     second = search.send(first + coupling * np.random.default_rng(1).standard_normal(50))
     assert abs(first @ second) < 1e-15
@@ -209,7 +209,7 @@ def test_products_in_float32_do_not_keep_it_searching():
 
     class Single:
         shape = operator.shape
-        rounding = 8 * float(np.finfo(np.float32).eps)
+        relative_rounding = 8 * float(np.finfo(np.float32).eps)
 
         def __matmul__(self, v):
             return (operator.matrix.astype("f4") @ v.astype("f4")).astype("f8")
@@ -269,7 +269,7 @@ def test_a_smallest_end_that_jumps_back_is_found_at_once():
         found = extreme_eigenpairs(matrix(sign), warm_start=known, seed=len(counts))
         assert found.converged
         assert found.lambda_min == pytest.approx(-1.0, rel=0.02)
-        known = following(found, known)
+        known = with_replaced_vector(found, known)
         counts.append(found.matvecs)
     # Search, and two products for the residuals: 7 but where a vector is new.
     assert [counts[k] for k in (1, 3, 4, 5, 6)] == [7] * 5

@@ -79,7 +79,7 @@ def test_the_rounding_of_the_products_is_in_the_bar():
 
     class Single:
         shape = exact.shape
-        rounding = 8 * float(np.finfo(np.float32).eps)
+        relative_rounding = 8 * float(np.finfo(np.float32).eps)
 
         def __matmul__(self, v):
             return (exact.astype("float32") @ v.astype("float32")).astype(float)

@@ -20,7 +20,7 @@ from stock_rnn.curvature import (
 )
 from stock_rnn.curvature.analysis.critical_point import classify_critical_point
 from stock_rnn.curvature.tracking.callback import EPS, GAMMA
-from stock_rnn.curvature.tracking.measurement import HISTOGRAM_TAG, REASON_TAG, SCALARS, TAG_PREFIX
+from stock_rnn.curvature.tracking.measurement import HISTOGRAM, REASON, SCALARS, TAG_PREFIX
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(22, 4, 1)).astype("f4"), RNG.normal(size=(22, 1)).astype("f4")
@@ -87,7 +87,7 @@ def test_values_reach_later_callbacks_and_the_file(tmp_path):
     assert [m.epoch for m in callback.measurements] == [0, 1, 2, 3]
     for row, measured in zip(rows, callback.measurements[1:], strict=True):
         for name, value in measured.scalars().items():
-            assert float(row[name]) == pytest.approx(value, nan_ok=True)
+            assert float(row[f"hessian_{name}"]) == pytest.approx(value, nan_ok=True)
     stored = np.load(tmp_path / "run" / "spectrum.npz", allow_pickle=False)
     np.testing.assert_array_equal(stored["epochs"], [0, 1, 2, 3])
     assert stored["eigenvalues"].shape == stored["residuals"].shape == (4, 2)
@@ -151,8 +151,13 @@ def test_epochs_between_measurements_are_not_numbers():
     log = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(dict(logs)))
     fit(small(), [callback, log], epochs=4)
     assert [m.epoch for m in callback.measurements] == [0, 2, 4]
-    assert all(set(SCALARS) <= set(logs) for logs in seen)
-    assert [bool(np.isnan(logs["lambda_min"])) for logs in seen] == [True, False, True, False]
+    assert all({f"hessian_{name}" for name in SCALARS} <= set(logs) for logs in seen)
+    assert [bool(np.isnan(logs["hessian_lambda_min"])) for logs in seen] == [
+        True,
+        False,
+        True,
+        False,
+    ]
 
 
 def test_one_graph_serves_all_epochs_and_warm_starts_save_products():
@@ -188,7 +193,11 @@ def test_tensorboard_gets_every_tag_at_every_step(tmp_path):
     fit(small(), [callback], epochs=2)
     events = EventAccumulator(str(tmp_path)).Reload()
     tags = {*events.Tags()["tensors"], *events.Tags()["scalars"]}
-    assert tags == {*(TAG_PREFIX + name for name in SCALARS), HISTOGRAM_TAG, REASON_TAG}
+    assert tags == {
+        *(TAG_PREFIX + name for name in SCALARS),
+        TAG_PREFIX + HISTOGRAM,
+        TAG_PREFIX + REASON,
+    }
     steps = events.Tensors("hessian/lambda_min")
     assert [e.step for e in steps] == [0, 1, 2]
     assert float(tf.make_ndarray(steps[-1].tensor_proto)) == pytest.approx(

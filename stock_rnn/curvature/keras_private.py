@@ -1,0 +1,70 @@
+"""What the package reads of Keras and TensorFlow beyond their public interfaces.
+
+All of it stands here, so that a new version can break one module only. Each function
+has a test in tests/curvature/test_keras_private.py that names the versions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from tensorflow.python.framework import ops as tensorflow_ops
+
+
+def all_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """The model and every layer in it, nested ones and recurrent cells included."""
+    return list(model._flatten_layers())
+
+
+def mask_of(tensor: Any) -> Any:
+    """The mask that Keras's layers and losses attach to a tensor, or None."""
+    return getattr(tensor, "_keras_mask", None)
+
+
+def variable_index(optimizer: keras.Optimizer, variable: Any) -> int:
+    """Where the variable stands among those that the optimizer trains.
+
+    Raises:
+        KeyError: the optimizer does not train it.
+    """
+    # Keras's own update steps, and those of user-defined optimizers, go by it.
+    return int(optimizer._get_variable_index(variable))
+
+
+def optimizer_slots(optimizer: keras.Optimizer, name: str) -> Any:
+    """The optimizer's list of state variables, one a trained variable.
+
+    Args:
+        optimizer: one of Keras's own.
+        name: "velocities", "velocity_hats", "average_gradients" or "accumulators".
+
+    Returns:
+        The list; () where the optimizer keeps none.
+    """
+    return getattr(optimizer, f"_{name}", ())
+
+
+def has_no_gradient(operation: Any) -> bool:
+    """Whether TensorFlow declares an operation of a graph as not differentiable.
+
+    Differentiating through it gives no error, as if its output were a constant.
+    """
+    try:
+        return tensorflow_ops.get_gradient_function(operation) is None
+    except LookupError:  # Unknown, which does raise an error when it is differentiated.
+        return False
+
+
+def called_graphs(operation: Any) -> dict[str, Any]:
+    """The graphs of the loop, branch or function that an operation calls, by their names."""
+    found = {}
+    for attribute in ("body", "then_branch", "else_branch", "f"):
+        try:
+            name = operation.get_attr(attribute).name
+        except (ValueError, AttributeError):
+            continue
+        graph = getattr(operation.graph._functions.get(name), "graph", None)
+        if graph is not None:
+            found[name] = graph
+    return found

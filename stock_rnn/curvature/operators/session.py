@@ -1,0 +1,220 @@
+"""The conversation between one TensorFlow call and a routine that asks for products.
+
+Products are cheapest where the loss is differentiated once and all of them follow
+inside the same TensorFlow call. But the next vector is the routine's to choose, in
+Python. So the call asks Python for it:
+
+    TensorFlow, one call                        Python
+    --------------------                        ------
+    loss, gradient g = ∂L/∂θ    -- L, g -->     make_routine(L, g) -> its first vector v
+    H v = ∂⟨g, v⟩/∂θ            <-- v ----
+                                -- H v -->      routine.send(H v) -> its next vector
+    ...                         <-- v ----
+                                -- H v -->      the routine returns: no more vectors
+    end of the loop             <-- stop --
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from stock_rnn.curvature.operators.differentiable import twice_differentiable
+from stock_rnn.curvature.operators.errors import (
+    NoGradientError,
+    NonFiniteError,
+    SecondDerivativeError,
+)
+from stock_rnn.curvature.operators.graph_scan import (
+    GraphScan,
+    explain_missing_gradient,
+    scan_gradient,
+)
+from stock_rnn.curvature.operators.objective import Objective
+from stock_rnn.curvature.operators.protocol import Array, MatvecRoutine
+
+# (loss, gradient (n,)) -> the routine that then asks for products with vectors (n,).
+MakeRoutine = Callable[[float, Array], MatvecRoutine[None]]
+
+
+class ParameterVector:
+    """θ: the values of some variables as one flat vector of length n.
+
+    Args:
+        variables: in the order in which they lie in the vector.
+    """
+
+    def __init__(self, variables: Sequence[keras.Variable]) -> None:
+        self.variables = list(variables)
+        self.sizes = [int(np.prod(v.shape)) for v in variables]
+        self.size = sum(self.sizes)
+        self.dtype = tf.as_dtype(max((v.dtype for v in variables), key=_width))
+
+    def split(self, vector: tf.Tensor) -> list[tf.Tensor]:
+        """A vector (n,) as one tensor a variable, in its shape and type."""
+        parts = zip(tf.split(vector, self.sizes), self.variables, strict=True)
+        return [tf.cast(tf.reshape(part, v.shape), v.dtype) for part, v in parts]
+
+    def join(self, parts: Sequence[Any]) -> tf.Tensor:
+        """One tensor a variable as a vector (n,); where one is None, zeros."""
+        dense = [
+            tf.zeros(v.shape, v.dtype) if part is None else densified(part)
+            for part, v in zip(parts, self.variables, strict=True)
+        ]
+        return tf.concat([tf.reshape(tf.cast(part, self.dtype), [-1]) for part in dense], 0)
+
+    def displaced(self, displacement: tf.Tensor) -> list[tf.Tensor]:
+        """θ + displacement (n,) float64: summed in float64, rounded to each variable's type."""
+        return [
+            tf.cast(tf.cast(v.value, tf.float64) + tf.reshape(part, v.shape), v.dtype)
+            for v, part in zip(self.variables, tf.split(displacement, self.sizes), strict=True)
+        ]
+
+
+class ProductSession:
+    """The TensorFlow graph that differentiates a loss on one micro-batch and multiplies.
+
+    Built for a given signature of micro-batches, for the variables' live values.
+
+    Args:
+        objective: the loss.
+        parameters: what it is differentiated by.
+        signature: nested `tf.TensorSpec` of a micro-batch (x, y, sample weights).
+
+    Attributes:
+        scan: what the graph tells of its second derivative.
+        unreached: the variables that no gradient reaches.
+
+    Raises:
+        NoGradientError: No gradient reaches any variable.
+        SecondDerivativeError: An operation has none.
+    """
+
+    def __init__(self, objective: Objective, parameters: ParameterVector, signature: Any) -> None:
+        self._objective = objective
+        self._parameters = parameters
+        self._reply: Callable[[float, Array], Array | None] = _no_routine
+        self._failure: BaseException | None = None
+        self.scan: GraphScan
+        self.unreached: list[keras.Variable] = []
+        displacement = tf.TensorSpec([parameters.size], tf.float64)
+        with twice_differentiable():
+            self._graph = tf.function(self._multiply, autograph=False).get_concrete_function(
+                signature, displacement
+            )
+
+    def converse(
+        self, batch: Any, make_routine: MakeRoutine, displacement: Array | None = None
+    ) -> tuple[float, int]:
+        """Answer a routine for one micro-batch, at θ + displacement.
+
+        Returns:
+            What the batch counts (see `Objective`), and how many products were made.
+
+        Raises:
+            NonFiniteError: The gradient or a product is not finite.
+        """
+        routine: list[MatvecRoutine[None]] = []
+
+        def reply(loss: float, vector: Array) -> Array | None:
+            if not np.isfinite(vector).all():
+                what = "A product" if routine else "The gradient"
+                raise NonFiniteError(f"{what} is not finite. The loss is {loss}.")
+            try:
+                if routine:
+                    return routine[0].send(vector)
+                routine.append(make_routine(loss, vector))
+                return next(routine[0])
+            except StopIteration:
+                return None
+
+        at = np.zeros(self._parameters.size) if displacement is None else displacement
+        self._reply, self._failure = reply, None
+        try:
+            count, products = self._graph(batch, tf.constant(at, tf.float64))
+        finally:
+            self._reply = _no_routine
+        if self._failure is not None:
+            raise self._failure
+        return float(count), int(products)
+
+    def _ask_python(self, loss: Any, vector: Any) -> tuple[np.bool_, Any]:
+        """Hand a product to Python and bring back the next vector, if any."""
+        try:
+            question = self._reply(float(loss), vector.astype(np.float64))
+        except BaseException as error:  # TensorFlow would turn it into one of its own
+            self._failure, question = error, None
+        if question is None:
+            return np.False_, vector
+        return np.True_, np.asarray(question, self._parameters.dtype.as_numpy_dtype)
+
+    def _multiply(self, batch: Any, displacement: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The graph, or why there is none."""
+        try:
+            return self._multiply_on_demand(batch, displacement)
+        except LookupError as error:
+            raise SecondDerivativeError(
+                explain_missing_gradient(error, self._objective.model)
+            ) from error
+
+    def _multiply_on_demand(
+        self, batch: Any, displacement: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Differentiate once, then multiply for as long as Python asks."""
+        parameters = self._parameters
+        values = parameters.displaced(displacement)
+        with tf.GradientTape(persistent=True) as outer:
+            outer.watch(values)
+            with tf.GradientTape() as inner:
+                inner.watch(values)
+                loss, count = self._objective(parameters.variables, values, batch)
+            gradients = [densified(g) for g in inner.gradient(loss, values)]
+        self._note_unreached(gradients)
+        self.scan = scan_gradient(values, gradients)
+        reached = [g for g in gradients if g is not None]
+
+        def product(vector: tf.Tensor) -> tf.Tensor:
+            parts = zip(parameters.split(vector), gradients, strict=True)
+            along = [part for part, g in parts if g is not None]
+            return parameters.join(outer.gradient(reached, values, along))
+
+        def ask(vector: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            more, question = tf.numpy_function(
+                self._ask_python, [loss, vector], [tf.bool, parameters.dtype], stateful=True
+            )
+            return tf.ensure_shape(more, []), tf.ensure_shape(question, [parameters.size])
+
+        more, vector = ask(parameters.join(gradients))
+        _, _, products = tf.while_loop(
+            lambda more, vector, k: more,
+            lambda more, vector, k: (*ask(product(vector)), k + 1),
+            (more, vector, tf.constant(0)),
+            parallel_iterations=1,
+        )
+        return count, products
+
+    def _note_unreached(self, gradients: Sequence[Any]) -> None:
+        pairs = zip(self._parameters.variables, gradients, strict=True)
+        self.unreached = [variable for variable, g in pairs if g is None]
+        if len(self.unreached) == len(gradients):
+            raise NoGradientError(
+                "No gradient of the loss reaches any of the parameters. Is the loss a metric, or "
+                "does a layer compute outside of TensorFlow, or read a variable's private value?"
+            )
+
+
+def densified(gradient: Any) -> Any:
+    """A gradient of an embedding as a plain tensor; anything else as it is."""
+    return tf.convert_to_tensor(gradient) if isinstance(gradient, tf.IndexedSlices) else gradient
+
+
+def _no_routine(loss: float, vector: Array) -> None:
+    raise RuntimeError("TensorFlow asked for a vector while no routine was running.")
+
+
+def _width(dtype: str) -> int:
+    return tf.as_dtype(dtype).size

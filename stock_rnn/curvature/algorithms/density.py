@@ -24,7 +24,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stock_rnn.curvature.algorithms.estimate import Estimate, sphere_probes, sphere_standard_error
-from stock_rnn.curvature.algorithms.lanczos import Tridiagonal, lanczos_tridiagonal
+from stock_rnn.curvature.algorithms.lanczos import (
+    Tridiagonal,
+    lanczos_tridiagonal,
+    power_of_two,
+)
 from stock_rnn.curvature.operators.protocol import (
     SymmetricOperator,
     dimension,
@@ -166,9 +170,12 @@ def spectral_density(
 
     density, density_error = np.empty_like(points), np.empty_like(points)
     cumulative, cumulative_error = np.empty_like(points), np.empty_like(points)
+    # In units of the nodes, so that no square leaves the range of float64.
+    unit = power_of_two(nodes) or 1.0
+    width = sigma / unit
     for part in _chunks(len(points), max(1, 2**22 // nodes.size)):
-        offset = points[part] - nodes[:, :, None]
-        bump = np.exp(-0.5 * (offset / sigma) ** 2) / (sigma * math.sqrt(2 * math.pi))
+        offset = (points[part] - nodes[:, :, None]) / unit
+        bump = np.exp(-0.5 * (offset / width) ** 2) / (width * math.sqrt(2 * math.pi))
         density[part], density_error[part] = _mean_and_error(bump, weights, n)
         step = (offset >= 0.0).astype(np.float64)
         cumulative[part], cumulative_error[part] = _mean_and_error(step, weights, n)
@@ -178,8 +185,8 @@ def spectral_density(
         nodes=nodes,
         weights=weights,
         grid=points,
-        density=density,
-        density_error=density_error,
+        density=density / unit,
+        density_error=density_error / unit,
         cumulative=cumulative,
         cumulative_error=cumulative_error,
         sigma=sigma,

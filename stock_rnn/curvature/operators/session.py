@@ -156,6 +156,12 @@ class ProductSession:
         """The graph, or why there is none."""
         try:
             return self._multiply_on_demand(batch, displacement)
+        except NotImplementedError as error:
+            if "recompute_grad" not in str(error):
+                raise
+            raise SecondDerivativeError(
+                "tf.recompute_grad has no second derivative: build the model without it."
+            ) from error
         except LookupError as error:
             raise SecondDerivativeError(
                 explain_missing_gradient(error, self._objective.model)

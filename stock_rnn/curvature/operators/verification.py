@@ -122,10 +122,14 @@ def _wrong(session: ProductSession, model: keras.Model, names: Sequence[str], er
     )
     kinds = ", ".join(sorted({operation.type for operation in session.scan.stops}))
     stopped = f" Operations that stop gradients: {kinds}." if kinds else ""
+    if not np.isfinite(error):
+        found = "a product with the Hessian, or a difference of the gradient, is not finite."
+    else:
+        found = f"a product with the Hessian is off by {error:.0%} of a difference of the gradient."
     return (
-        f"The second derivative that TensorFlow computes of layer {where or 'unknown'} is wrong: "
-        f"a product with the Hessian is off by {error:.0%} of a difference of the "
-        f"gradient.{stopped} Replace the layer by one made of plain operations."
+        f"The second derivative that TensorFlow computes of "
+        f"{f'layer {where}' if where else 'the loss, or of an unnamed layer,'} is wrong: "
+        f"{found}{stopped} Replace it by plain operations."
     )
 
 

@@ -211,3 +211,35 @@ def test_bad_options_are_refused_with_what_was_received():
         lanczos_tridiagonal(matrix, np.ones(3), steps=0)
     with pytest.raises(NonFiniteError, match="not finite"):
         lanczos_tridiagonal(np.full((3, 3), np.nan), np.ones(3), steps=2)
+
+
+def test_peaks_narrower_than_the_resolution_are_warned_of():
+    # Five narrow bands: 30 steps cannot separate the values within one.
+    rng = np.random.default_rng(0)
+    values = np.concatenate([rng.normal(c, 0.3, 80) for c in (-10, -3, 2, 7, 15)])
+    basis = np.linalg.qr(rng.standard_normal((400, 400)))[0]
+    matrix = (basis * values) @ basis.T
+
+    def peaks(found):
+        d = found.density
+        inner = (d[1:-1] > d[:-2]) & (d[1:-1] > d[2:]) & (d[1:-1] > 0.05 * d.max())
+        return int(inner.sum())
+
+    smooth = spectral_density(matrix, steps=30)
+    assert smooth.sigma >= smooth.resolution > 0
+    assert peaks(smooth) == 5
+    with pytest.warns(UserWarning, match="below the resolution"):
+        sharp = spectral_density(matrix, steps=30, sigma=smooth.resolution / 20)
+    assert peaks(sharp) > 5
+
+
+def test_an_exhausted_krylov_space_has_no_resolution():
+    assert spectral_density(np.diag([1.0, 2.0, 5.0])).resolution == 0
+
+
+def test_an_unsymmetric_matrix_is_noticed():
+    a = np.random.default_rng(0).standard_normal((50, 50))
+    assert spectral_density(a + a.T).symmetric
+    found = spectral_density(a + a.T + 1e-6 * a)
+    assert not found.symmetric
+    assert found.asymmetry > 1e-7

@@ -280,3 +280,44 @@ def test_fewer_pairs_than_asked_for_are_not_converged():
     found = top_eigenpairs(np.eye(50), 5, max_matvecs=6)
     assert len(found.eigenvalues) < 5
     assert not found.converged
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-200, 1e200, 1e300])
+def test_no_scale_is_too_small_or_too_large(scale):
+    matrix = rotated(np.linspace(-3, 5, 40)).matrix
+    found = extreme_eigenpairs(matrix * scale, 1e-6)
+    assert found.converged
+    np.testing.assert_allclose(found.eigenvalues / scale, [-3, 5], rtol=1e-6)
+    assert 0 < found.residuals.max() / scale < 1e-4
+    assert found.certified_negative
+
+
+@pytest.mark.parametrize("skew", [1e-3, 1e-9, 1e-12])
+def test_an_unsymmetric_matrix_is_not_certified(skew):
+    n = 60
+    noise = np.random.default_rng(1).standard_normal((n, n))
+    matrix = rotated(np.linspace(-3, 5, n)).matrix + skew * (noise - noise.T)
+    found = extreme_eigenpairs(matrix, 1e-2)
+    assert skew / 10 < found.asymmetry < 100 * skew
+    assert not found.symmetric
+    assert not found.converged
+    assert not found.certified_negative
+    assert not top_eigenpairs(matrix, 3).converged
+
+
+def test_an_asymmetry_within_the_products_rounding_counts_as_symmetric():
+    n = 60
+    noise = np.random.default_rng(1).standard_normal((n, n))
+
+    class Noisy:
+        shape = (n, n)
+        relative_rounding = 1e-6
+        matrix = rotated(np.linspace(-3, 5, n)).matrix + 1e-7 * (noise - noise.T)
+
+        def __matmul__(self, v):
+            return self.matrix @ v
+
+    found = extreme_eigenpairs(Noisy(), 1e-2)
+    assert found.asymmetry > 1e-8
+    assert found.symmetric
+    assert found.converged

@@ -48,10 +48,10 @@ def test_the_standard_error_is_that_of_new_data(options):
 def test_the_formulas_of_the_standard_error():
     x, y = inputs(30, 0), np.zeros(30)
     booted = sampling_error(hessian, x, y, solve=exact, resamples=3)
-    assert booted.lambda_max.standard_error == pytest.approx(booted.values[:, 1].std(ddof=1))
+    assert booted.scatter[1] == pytest.approx(booted.values[:, 1].std(ddof=1))
     left_out = sampling_error(hessian, x, y, solve=exact, folds=3)
     squares = np.sum((left_out.values[:, 0] - left_out.mean[0]) ** 2)
-    assert left_out.lambda_min.standard_error == pytest.approx(np.sqrt(2 / 3 * squares))
+    assert left_out.scatter[0] == pytest.approx(np.sqrt(2 / 3 * squares))
     assert booted.lambda_min.samples == left_out.lambda_min.samples == 3
 
 
@@ -99,7 +99,7 @@ def test_a_keras_model_is_sampled_example_by_example():
 def test_equal_examples_leave_only_the_solvers_error():
     x = np.ones((20, 3))
     clean = sampling_error(hessian, x, np.zeros(20), solve=exact, resamples=10)
-    assert clean.lambda_max.standard_error == pytest.approx(0.0, abs=1e-12)
+    assert clean.scatter[1] == pytest.approx(0.0, abs=1e-12)
     rng = np.random.default_rng(0)
     noisy = sampling_error(
         hessian, x, np.zeros(20), solve=lambda h, near: exact(h, near, 0.1, rng), resamples=10
@@ -185,3 +185,26 @@ def test_bad_options_are_refused_with_what_was_received(options, message):
 def test_unequal_lengths_are_refused():
     with pytest.raises(ValueError, match=r"Received: \[9, 10\]"):
         sampling_error(hessian, inputs(10, 0), np.zeros(9), solve=exact, folds=2)
+
+
+@pytest.mark.parametrize("spike", [1.0, 10.0])
+def test_it_says_whether_it_applies_and_covers_where_it_does(spike):
+    # One eigenvalue at 2·spike above a bulk of 2: without a spike the end is biased.
+    n, parameters, repetitions = 200, 10, 60
+    rng = np.random.default_rng(0)
+    scale = np.sqrt(np.concatenate([[spike], np.ones(parameters - 1)]))
+    covered, applied = 0, 0
+    for k in range(repetitions):
+        x = rng.standard_normal((n, parameters)) * scale
+        found = sampling_error(hessian, x, np.zeros(n), solve=exact, resamples=20, seed=k)
+        if found.applies[1]:
+            low, high = found.lambda_max.interval(0.95)
+            applied += 1
+            covered += low <= 2 * spike <= high
+        else:
+            assert np.isnan(found.lambda_max.standard_error)
+    if spike == 1.0:
+        assert applied <= 0.05 * repetitions
+    else:
+        assert applied >= 0.9 * repetitions
+        assert covered >= 0.85 * applied

@@ -1,0 +1,126 @@
+"""What cannot be measured ends in one sentence with the remedy; what can be, is measured."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+from stock_rnn.curvature import (
+    HessianOperator,
+    NonFiniteError,
+    SecondDerivativeError,
+    exact_hessian,
+    exact_spectrum,
+    extreme_eigenpairs,
+    preconditioned,
+    spectral_density,
+    top_eigenpairs,
+    trace,
+)
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(7, 3)), RNG.normal(size=(7, 1))
+
+
+def model(*middle):
+    keras.utils.set_random_seed(0)
+    return keras.Sequential([keras.Input((3,)), layers.Dense(4, "tanh"), *middle, layers.Dense(1)])
+
+
+def one_sentence(error, *words):
+    text = str(error.value)
+    assert "\n" not in text
+    for word in words:
+        assert word in text
+
+
+@pytest.mark.parametrize(
+    "x", [tf.data.Dataset.from_tensor_slices((X, Y)).batch(2), (row for row in X)]
+)
+def test_streams_of_batches_are_to_be_gathered(x):
+    with pytest.raises(ValueError, match="gather") as error:
+        HessianOperator(model(), "mse", x, Y)
+    one_sentence(error, "x must be an array", "np.concatenate")
+
+
+def test_nested_lists_of_numbers_are_to_be_made_arrays():
+    with pytest.raises(ValueError, match="nested lists") as error:
+        HessianOperator(model(), "mse", X.tolist(), Y)
+    one_sentence(error, "np.asarray(x)")
+
+
+@pytest.mark.parametrize("loss", [["mse"], {"output": "mse"}, [keras.losses.MeanSquaredError()]])
+def test_a_loss_in_a_list_or_dict_of_one_is_that_loss(loss):
+    same = model()
+    assert HessianOperator(same, loss, X, Y).loss() == HessianOperator(same, "mse", X, Y).loss()
+
+
+def test_a_block_can_be_preconditioned():
+    trained = model()
+    trained.compile(keras.optimizers.RMSprop(0.01), "mse")
+    trained.fit(X, Y, verbose=0)
+    whole = HessianOperator(trained, "mse", X, Y)
+    block = whole.block(trained.layers[0])
+    found = preconditioned(block, trained.optimizer)
+    expected = preconditioned(whole, trained.optimizer) @ np.eye(21)
+    np.testing.assert_allclose(found @ np.eye(16), expected[:16, :16], rtol=1e-4, atol=1e-5)
+    assert found.loss() == whole.loss()
+    np.testing.assert_allclose(
+        found.gradient(), whole.gradient()[:16] / np.sqrt(found.diagonal), rtol=1e-6
+    )
+
+
+class Recomputes(layers.Layer):
+    def build(self, shape):
+        self.inner = layers.Dense(4, "tanh")
+        self.inner.build(shape)
+
+    def call(self, inputs):
+        return tf.recompute_grad(lambda x: self.inner(x))(inputs)
+
+
+def test_recomputed_gradients_are_refused():
+    with pytest.raises(SecondDerivativeError) as error:
+        HessianOperator(model(Recomputes()), "mse", X, Y).prepare()
+    one_sentence(error, "tf.recompute_grad", "without it")
+
+
+def test_ctc_is_refused():
+    net = keras.Sequential([keras.Input((6, 3)), layers.Dense(5)])
+    x, y = RNG.normal(size=(4, 6, 3)), RNG.integers(1, 4, size=(4, 2))
+    with pytest.raises(SecondDerivativeError) as error:
+        HessianOperator(net, keras.losses.CTC(), x, y).prepare()
+    one_sentence(error, "the loss", "plain operations")
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (0, 0)])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        extreme_eigenpairs,
+        exact_spectrum,
+        exact_hessian,
+        trace,
+        spectral_density,
+        lambda matrix: top_eigenpairs(matrix, 1),
+    ],
+)
+def test_operators_that_are_not_square_or_empty_are_refused(ask, shape):
+    with pytest.raises(ValueError, match="square matrix with at least one row"):
+        ask(np.ones(shape))
+
+
+@pytest.mark.parametrize(
+    "ask", [extreme_eigenpairs, exact_spectrum, exact_hessian, trace, spectral_density]
+)
+def test_products_that_are_no_numbers_are_refused(ask):
+    with pytest.raises(NonFiniteError, match="not finite"):
+        ask(np.full((3, 3), np.nan))
+
+
+def test_a_displacement_of_another_shape_is_refused():
+    operator = HessianOperator(model(), "mse", X, Y)
+    for wrong in (0.0, np.zeros(1), np.zeros((21, 1))):
+        with pytest.raises(ValueError, match=r"must be \(21,\)"):
+            operator.loss_at(wrong)

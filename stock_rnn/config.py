@@ -33,9 +33,7 @@ _BOUNDS: dict[str, Callable[[float, float], bool]] = {
 }
 
 
-def _setting(
-    default: Any, help: str, *, choices: Iterable[str] = (), **bounds: float
-) -> Any:
+def _setting(default: Any, help: str, *, choices: Iterable[str] = (), **bounds: float) -> Any:
     """A field with its help text and what `Config` checks of its value.
 
     Args:
@@ -238,7 +236,7 @@ def _check(setting: Setting, value: Any) -> None:
     """
     if value is None and setting.optional:
         return
-    accepted = (int, float) if setting.kind is float else setting.kind
+    accepted: Any = (int, float) if setting.kind is float else setting.kind
     # A bool is an int to Python.
     if not isinstance(value, accepted) or isinstance(value, bool) != (setting.kind is bool):
         _refuse(setting, f"be of type {setting.kind.__name__}", value)

@@ -6,6 +6,7 @@ extreme_eigenpairs(hessian)         # λ_min and λ_max, with residuals
 model.fit(x, y, callbacks=[HessianCallback(x, y)])
 """
 
+from stock_rnn.curvature import _backend  # noqa: F401  First: it checks the Keras backend.
 from stock_rnn.curvature.algorithms.dense import (
     ExactHessian,
     ExactSpectrum,

@@ -48,5 +48,3 @@ def epoch_order(
         order = np.arange(count) + np.repeat(shifts, sizes)
         return order.astype(np.int32), sizes.astype(np.int32)
     raise UserError(f"shuffle must be one of batches, windows. Received: {shuffle!r}")
-
-

@@ -45,5 +45,3 @@ def split_examples(
             np.flatnonzero(~in_training).astype(np.int32),
         )
     raise UserError(f"split must be one of chronological, random. Received: {split!r}")
-
-

@@ -56,5 +56,3 @@ def normalize(windows: FloatArray) -> FloatArray:
 def denormalize(normalized: FloatArray, bases: FloatArray) -> FloatArray:
     """The inverse of `normalize`: (x + 1) * base, for x (k, N) and bases (k,)."""
     return (normalized + 1.0) * bases[:, None]
-
-

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import stock_rnn
+from stock_rnn.data import dataset_of, prices_of
 from stock_rnn.errors import UserError
-from stock_rnn.training.train import dataset_of, prices_of
 
 
 def test_three_lines_from_prices_to_prices(small_run, small_config):

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from stock_rnn.network.model import LAST_OUTPUT, build_model
+from stock_rnn.network import LAST_OUTPUT, build_model
 
 
 def sigmoid(x):

@@ -11,11 +11,11 @@ import tensorflow as tf
 
 from stock_rnn.config import Config
 from stock_rnn.curvature import load_measurements
-from stock_rnn.data.dataset import StockDataSet
+from stock_rnn.data import StockDataSet
 from stock_rnn.errors import UserError
-from stock_rnn.network.model import build_model
+from stock_rnn.network import build_model
 from stock_rnn.optimizers import make_optimizer
-from stock_rnn.training.epochs import EpochModel, held_out, training_epochs
+from stock_rnn.training.epoch_model import EpochModel, training_epochs, validation_epochs
 from stock_rnn.training.train import train
 from tests.conftest import ROOT
 
@@ -50,7 +50,7 @@ def test_an_epoch_in_one_graph_is_a_loop_over_its_batches(dataset):
     history = fast.fit(
         training_epochs(dataset, batch_size=16, shuffle="batches", seed=5),
         steps_per_epoch=1, epochs=3, shuffle=False, verbose=0,
-        validation_data=held_out(dataset, batch_size=5), validation_steps=1,
+        validation_data=validation_epochs(dataset, batch_size=5), validation_steps=1,
     ).history  # fmt: skip
     for epoch in range(3):
         for X, y in dataset.generate_one_epoch(16, epoch=epoch, seed=5):

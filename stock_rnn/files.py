@@ -33,7 +33,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """
     part = path.with_name(f"{PART_PREFIX}{secrets.token_hex(8)}{path.suffix}")
     try:
-        with atomic_save(path, part_file=part.name):
+        with atomic_save(str(path), part_file=part.name):
             yield part
     finally:
         # boltons leaves it if the disk cannot take what was written.

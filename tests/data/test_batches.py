@@ -34,5 +34,5 @@ def test_epochs_differ_and_repeat():
 
 
 def test_an_unknown_shuffle_is_refused():
-    with pytest.raises(UserError, match="one of batches, windows. Received: 'all'"):
+    with pytest.raises(UserError, match=r"one of batches, windows\. Received: 'all'"):
         epoch_order(10, 5, shuffle="all", seed=0, epoch=0)

@@ -21,5 +21,5 @@ def test_the_chronological_split_trains_on_the_oldest_and_tests_on_the_rest():
 
 
 def test_an_unknown_split_is_refused():
-    with pytest.raises(UserError, match="one of chronological, random. Received: 'both'"):
+    with pytest.raises(UserError, match=r"one of chronological, random\. Received: 'both'"):
         split_examples(7, split="both", test_ratio=0.3, train_ratio=0.1, seed=0)

@@ -5,7 +5,7 @@ import pytest
 
 from stock_rnn.cli._command import given_settings
 from stock_rnn.cli.train import _parser
-from stock_rnn.config import PRESETS, Config, resolve
+from stock_rnn.config import PRESETS, Config, resolve, settings
 from stock_rnn.errors import UserError
 
 
@@ -67,7 +67,7 @@ def test_underscores_of_the_original_work():
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("values", "message"),
     [
         ({"num_layers": 0}, "--num-layers must be at least 1 and at most 100. Received: 0"),
         ({"lstm_size": 0}, "--lstm-size must be at least 1"),
@@ -100,9 +100,9 @@ def test_underscores_of_the_original_work():
         ({"open_and_close": 1}, "--open-and-close must be of type bool"),
     ],
 )
-def test_values_out_of_range_name_their_flag(settings, message):
+def test_values_out_of_range_name_their_flag(values, message):
     with pytest.raises(UserError) as caught:
-        Config(**settings)
+        Config(**values)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -116,6 +116,25 @@ def test_unknown_presets_and_settings():
         Config.from_dict({k: v for k, v in Config().to_dict().items() if k != "seed"})
 
 
-def test_no_preset_is_empty_or_invalid():
-    for name in PRESETS:
-        assert resolve(name, {})
+def test_presets_are_different_configurations_of_known_settings():
+    configs = {name: resolve(name, {}) for name in PRESETS}
+    assert len(set(configs.values())) == len(PRESETS) == 6
+    for name, changed in PRESETS.items():
+        assert changed == {key: getattr(configs[name], key) for key in changed}
+
+
+def test_the_bounds_of_a_setting_are_told_in_full():
+    with pytest.raises(UserError, match="--seed must be at least 0 and at most 4294967295"):
+        Config(seed=2**32)
+    with pytest.raises(UserError, match="--hessian-tol must be above 0 and below 1"):
+        Config(hessian_tol=1.0)
+
+
+def test_settings_are_the_fields_with_their_annotations():
+    found = {setting.name: (setting.kind, setting.optional) for setting in settings()}
+    assert list(found) == [field.name for field in dataclasses.fields(Config)]
+    assert found["csv"] == (str, True)
+    assert found["symbol"] == (str, False)
+    assert found["max_epoch"] == (int, False)
+    assert found["keep_prob"] == (float, False)
+    assert found["normalized"] == (bool, False)

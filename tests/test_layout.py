@@ -59,13 +59,11 @@ def imports(node, *, inside_functions=True, type_checking=True):
             assert child.level == 0, "the package has absolute imports only"
             found |= {f"{child.module}.{alias.name}" for alias in child.names}
         elif isinstance(child, ast.FunctionDef) and not inside_functions:
-            continue
+            pass
         elif is_type_checking(child) and not type_checking:
-            continue
+            pass
         else:
-            found |= imports(
-                child, inside_functions=inside_functions, type_checking=type_checking
-            )
+            found |= imports(child, inside_functions=inside_functions, type_checking=type_checking)
     return found
 
 

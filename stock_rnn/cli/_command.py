@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -92,12 +93,9 @@ def run_command(command: Callable[[], None], program: str, *, interrupted: str =
         The exit code: 0; 2 after a user's error; 130 after Ctrl-C; 141 if the reader of
         stdout has gone.
     """
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    logging.getLogger("stock_rnn").addHandler(handler)
-    logging.getLogger("stock_rnn").setLevel(logging.INFO)
     try:
-        command()
+        with _logging():
+            command()
     except UserError as error:
         return _report(program, error)
     except ImportError as error:
@@ -113,6 +111,22 @@ def run_command(command: Callable[[], None], program: str, *, interrupted: str =
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     return 0
+
+
+@contextlib.contextmanager
+def _logging() -> Iterator[None]:
+    """Show what the package logs on stderr, as plain lines."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("stock_rnn")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
 
 
 def _report(program: str, error: Exception) -> int:

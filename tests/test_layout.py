@@ -53,15 +53,14 @@ def imports(node, *, inside_functions=True, type_checking=True):
     """The modules named in import statements, `from a import b` as a.b."""
     found = set()
     for child in ast.iter_child_nodes(node):
+        delayed = isinstance(child, ast.FunctionDef) and not inside_functions
+        if delayed or (is_type_checking(child) and not type_checking):
+            continue
         if isinstance(child, ast.Import):
             found |= {alias.name for alias in child.names}
         elif isinstance(child, ast.ImportFrom):
             assert child.level == 0, "the package has absolute imports only"
             found |= {f"{child.module}.{alias.name}" for alias in child.names}
-        elif isinstance(child, ast.FunctionDef) and not inside_functions:
-            pass
-        elif is_type_checking(child) and not type_checking:
-            pass
         else:
             found |= imports(child, inside_functions=inside_functions, type_checking=type_checking)
     return found

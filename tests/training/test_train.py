@@ -136,13 +136,14 @@ OPTIONS = {
     "random split, shuffled windows": {
         "split": "random", "shuffle": "windows", "optimizer": "rmsprop-tf1", "init": "tf1",
     },
-    "open and close, GRU": {
-        "open_and_close": True, "input_size": 2, "cell": "gru", "optimizer": "sgd",
+    "open and close, two layers of GRU": {
+        "open_and_close": True, "input_size": 2, "cell": "gru", "num_layers": 2,
+        "optimizer": "sgd",
     },
     "prices as they are, no dropout": {
         "normalized": False, "keep_prob": 1.0, "cell": "simple_rnn", "optimizer": "adam",
     },
-    "long windows, two layers": {"num_steps": 31, "num_layers": 2, "symbol": "^IXIC"},
+    "windows too long to unroll": {"num_steps": 31, "symbol": "^IXIC"},
 }  # fmt: skip
 
 

@@ -24,7 +24,7 @@ def test_the_default_is_table_5_2():
         ("appendix", "adam", 1, 128, 30, 50),
     ],
 )
-def test_presets(preset, optimizer, layers, size, steps, epochs):
+def test_each_preset_has_the_settings_of_its_table(preset, optimizer, layers, size, steps, epochs):
     c = resolve(preset, {})
     assert (c.optimizer, c.num_layers, c.lstm_size) == (optimizer, layers, size)
     assert (c.num_steps, c.max_epoch) == (steps, epochs)
@@ -38,7 +38,7 @@ def test_any_flag_overrides_its_preset():
     assert (config.num_layers, config.lstm_size) == (2, 128)
 
 
-def test_the_dictionary_goes_round():
+def test_to_dict_and_from_dict_are_inverses():
     config = resolve("appendix", {"csv": "a.csv", "start": "2015-04-01", "open_and_close": True})
     assert Config.from_dict(config.to_dict()) == config
 
@@ -107,7 +107,7 @@ def test_values_out_of_range_name_their_flag(values, message):
     assert "\n" not in str(caught.value)
 
 
-def test_unknown_presets_and_settings():
+def test_unknown_presets_and_settings_are_refused():
     with pytest.raises(UserError, match=r"--preset must be one of table5\.1.*Received: 'table6'"):
         resolve("table6", {})
     with pytest.raises(UserError, match="unknown settings: learning_rate"):

@@ -114,7 +114,7 @@ with atomic_write(pathlib.Path(sys.argv[1])) as part:
 """
 
 
-def test_a_killed_writer_is_no_obstacle_and_is_tidied_away(tmp_path):
+def test_the_part_file_of_a_killed_writer_is_harmless_and_can_be_removed(tmp_path):
     path = tmp_path / "a.txt"
     killed = subprocess.run([sys.executable, "-c", WRITE_AND_DIE, str(path)], cwd=ROOT)
     assert killed.returncode == -signal.SIGKILL

@@ -105,7 +105,7 @@ def assert_one_line(answer, script, named):
 
 
 @pytest.mark.parametrize("name", BAD_CSVS)
-def test_bad_csv(name, folder, run_here):
+def test_a_bad_csv_is_refused(name, folder, run_here):
     before = fingerprint(folder)
     answer = run_here("train.py", "--csv", f"{name}.csv", cwd=folder)
     assert_one_line(answer, "train.py", BAD_CSVS[name][1])
@@ -152,7 +152,7 @@ TRAIN = {
 
 
 @pytest.mark.parametrize("name", TRAIN)
-def test_bad_training(name, folder, run_here):
+def test_train_refuses_what_it_cannot_do(name, folder, run_here):
     words, named = TRAIN[name]
     before = fingerprint(folder)
     assert_one_line(run_here("train.py", *words, cwd=folder), "train.py", named)
@@ -177,7 +177,7 @@ EVALUATE = {
 
 
 @pytest.mark.parametrize("name", EVALUATE)
-def test_bad_evaluation(name, folder, run_here):
+def test_evaluate_refuses_what_it_cannot_do(name, folder, run_here):
     words, named = EVALUATE[name]
     before = fingerprint(folder)
     assert_one_line(run_here("evaluate.py", *words, cwd=folder), "evaluate.py", named)
@@ -192,13 +192,13 @@ def test_bad_evaluation(name, folder, run_here):
         ("evaluate.py", *EVALUATE["corrupt model"]),
     ],
 )
-def test_the_process_ends_so_too(script, words, named, folder, run_script):
+def test_a_real_process_ends_the_same_way(script, words, named, folder, run_script):
     answer = run_script(script, *words, cwd=folder)
     assert_one_line(answer, script, named)
     assert answer.stdout == ""
 
 
-def test_no_network(folder, run_script):
+def test_without_a_network_the_line_advises_a_csv(folder, run_script):
     # A proxy that nobody listens at stands for a machine without a network.
     env = {
         "HTTPS_PROXY": "http://127.0.0.1:9",

@@ -24,7 +24,7 @@ def test_shuffled_windows_are_a_permutation(count, batch_size):
     assert (sizes[:-1] == batch_size).all()
 
 
-def test_epochs_differ_and_repeat():
+def test_the_order_depends_on_seed_and_epoch_alone():
     def order(epoch, seed=0):
         return epoch_order(640, 64, shuffle="batches", seed=seed, epoch=epoch)[0].tolist()
 

@@ -48,7 +48,7 @@ def test_examples_read_t_windows_and_predict_the_next():
     assert (data.train_X.shape, data.test_X.shape) == ((3, 3, 1), (1, 3, 1))
 
 
-def test_it_is_the_original_arithmetic_written_with_loops():
+def test_it_equals_the_original_arithmetic_written_with_loops():
     rng = np.random.default_rng(0)
     seq, size, steps = list(rng.lognormal(size=103)), 4, 3
     windows = [seq[i * size : (i + 1) * size] for i in range(len(seq) // size)]
@@ -67,7 +67,7 @@ def test_it_is_the_original_arithmetic_written_with_loops():
 
 
 @given(datasets())
-def test_no_input_reaches_its_labels_first_date(data):
+def test_every_input_ends_before_its_label_begins(data):
     assert (data.input_dates()[:, -1, -1] < data.label_dates()[:, 0]).all()
 
 
@@ -92,7 +92,7 @@ def test_labels_turn_back_into_the_prices_of_their_dates(normalized):
     np.testing.assert_allclose(data.to_prices(data.test_y, data.test), prices[days], rtol=1e-12)
 
 
-def test_zero_is_persistence():
+def test_the_forecast_zero_is_persistence():
     prices = np.array([100.0, 110.0, 99.0, 120.0, 90.0, 95.0])
     data = StockDataSet(prices, num_steps=2, test_ratio=0.5)
     np.testing.assert_array_equal(data.persistence(), np.zeros((4, 1)))
@@ -101,7 +101,7 @@ def test_zero_is_persistence():
     np.testing.assert_allclose(raw.persistence()[:, 0], prices[1:-1])
 
 
-def test_the_reports_examples():
+def test_the_reports_prices_make_1131_training_and_126_test_examples():
     # 1,260 prices with T = 3 and N = 1: 1,131 training and 126 test examples.
     data = StockDataSet(np.linspace(1, 2, 1260), num_steps=3)
     assert (len(data.train), len(data.test)) == (1131, 126)
@@ -143,7 +143,7 @@ def test_describe_is_one_line_with_the_facts():
         (np.ones((5, 2)), "1-d"),
     ],
 )
-def test_bad_prices(prices, message):
+def test_bad_prices_are_refused(prices, message):
     with pytest.raises(UserError, match=message):
         StockDataSet(prices, np.zeros(len(prices), "datetime64[s]"), num_steps=3)
 

@@ -9,7 +9,7 @@ from stock_rnn.data import dataset_of, prices_of
 from stock_rnn.errors import UserError
 
 
-def test_three_lines_from_prices_to_prices(small_run, small_config):
+def test_predict_equals_the_network_applied_by_hand(small_run, small_config):
     prices = prices_of(small_config).close
     forecaster = stock_rnn.load_run("small", models_dir=small_run.models_dir)
     tomorrow = forecaster.predict(prices)
@@ -33,7 +33,7 @@ def test_predict_agrees_with_the_data_set(small_run, small_config):
 @pytest.mark.parametrize(
     "prices", [np.ones(3), np.ones((4, 1)), np.array([1, 2, 3, np.nan]), np.array([1, 2, 0, 4])]
 )
-def test_bad_prices(small_run, prices):
+def test_bad_prices_are_refused(small_run, prices):
     with pytest.raises(UserError, match="predict needs"):
         stock_rnn.load_run(small_run.folder).predict(prices)
 

@@ -19,7 +19,7 @@ def test_predicting_persistence_has_no_skill():
     assert (result.skill, result.interval) == (0.0, (0.0, 0.0))
 
 
-def test_a_perfect_persistence_leaves_skill_undefined():
+def test_skill_is_undefined_where_persistence_has_no_error():
     actual = np.zeros((50, 1))
     result = score(actual, actual + 1, actual)
     assert np.isnan(result.skill)

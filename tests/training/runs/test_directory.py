@@ -30,7 +30,7 @@ values = {
 
 
 @given(st.fixed_dictionaries(values), st.fixed_dictionaries(values))
-def test_names_do_not_collide_and_are_names(one, other):
+def test_different_configurations_have_different_valid_names(one, other):
     a, b = Config(**one), Config(**other)
     assert (runs.run_name(a) == runs.run_name(b)) == (a == b)
     # The constructor refuses what is not a plain file name.

@@ -11,7 +11,7 @@ from stock_rnn.training import runs
 from stock_rnn.training.runs import Run, record
 
 
-def test_record_and_prices_go_round(run, prices):
+def test_record_and_prices_are_read_back(run, prices):
     config = resolve("appendix", {"symbol": "^X"})
     runs.create(run, config, prices, overwrite=False)
     record = runs.read_record(run)
@@ -35,7 +35,7 @@ def test_an_existing_run_is_not_overwritten_unless_asked(run, prices):
     assert runs.read_record(run).config.seed == 1
 
 
-def test_overwrite_touches_no_folder_that_is_not_a_run(run, prices):
+def test_overwrite_spares_a_folder_that_is_not_a_run(run, prices):
     run.folder.mkdir(parents=True)
     (run.folder / "thesis.tex").write_text("years of work")
     with pytest.raises(UserError, match="exists and is not a run"):
@@ -55,14 +55,14 @@ def test_prices_and_part_files_of_a_killed_training_are_no_obstacle(run, prices)
 @pytest.mark.parametrize(
     "content", ["", "{", "[]", "{}", '{"format": 2}', "null", "\0\0", '{"format": 1, "config": 3}']
 )
-def test_a_damaged_record_is_one_line(run, prices, content):
+def test_a_damaged_record_is_refused(run, prices, content):
     runs.create(run, Config(), prices, overwrite=False)
     run.config.write_text(content)
     with pytest.raises(UserError, match=r"config\.json is damaged"):
         runs.read_record(run)
 
 
-def test_damaged_or_other_prices_are_noticed(run, prices):
+def test_damaged_or_other_prices_are_refused(run, prices):
     runs.create(run, Config(), prices, overwrite=False)
     kept = run.prices.read_bytes()
     for damage in (b"", b"text", kept[: len(kept) // 2]):

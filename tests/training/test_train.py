@@ -9,16 +9,12 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-import tensorflow as tf
 
 from stock_rnn.config import Config
 from stock_rnn.curvature import load_measurements
-from stock_rnn.data import StockDataSet, dataset_of, prices_of
+from stock_rnn.data import dataset_of, prices_of
 from stock_rnn.errors import UserError
-from stock_rnn.network import build_model
-from stock_rnn.optimizers import make_optimizer
-from stock_rnn.training.epoch_model import EpochModel, training_epochs, validation_epochs
-from stock_rnn.training.fit import compiled as compiled_for_training
+from stock_rnn.training.fit import compiled
 from stock_rnn.training.train import train
 from tests.conftest import ROOT
 
@@ -30,50 +26,6 @@ def weights(path):
 def assert_same_weights(one, other):
     for a, b in zip(weights(one), weights(other), strict=True):
         np.testing.assert_array_equal(a, b)
-
-
-@pytest.fixture
-def dataset():
-    prices = np.exp(np.random.default_rng(0).normal(scale=0.05, size=300).cumsum())
-    return StockDataSet(prices, input_size=2, num_steps=3)
-
-
-def compiled(dataset, cls=None):
-    keras.utils.set_random_seed(0)
-    model = build_model(input_size=2, num_steps=3, lstm_size=4, keep_prob=1.0)
-    if cls is not None:
-        model = cls(model.inputs, model.outputs)
-        model.attach(dataset)
-    model.compile(optimizer=make_optimizer("rmsprop", 0.01), loss="mse", jit_compile=False)
-    return model
-
-
-def test_an_epoch_in_one_graph_equals_a_loop_over_its_batches(dataset):
-    fast, slow = compiled(dataset, EpochModel), compiled(dataset)
-    history = fast.fit(
-        training_epochs(dataset, batch_size=16, shuffle="batches", seed=5),
-        steps_per_epoch=1, epochs=3, shuffle=False, verbose=0,
-        validation_data=validation_epochs(dataset, batch_size=5), validation_steps=1,
-    ).history  # fmt: skip
-    for epoch in range(3):
-        for X, y in dataset.generate_one_epoch(16, epoch=epoch, seed=5):
-            slow.train_on_batch(X, y)
-        # Over ragged batches too, the test loss is the mean over the examples.
-        expected = np.mean((slow.predict(dataset.test_X, verbose=0) - dataset.test_y) ** 2)
-        assert history["val_loss"][epoch] == pytest.approx(expected, rel=1e-4)
-    for a, b in zip(fast.get_weights(), slow.get_weights(), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-6)
-
-
-def test_the_epochs_loss_is_the_mean_over_its_examples(dataset):
-    model = compiled(dataset, EpochModel)
-    model.optimizer.learning_rate = 0.0
-    loss = model.fit(
-        training_epochs(dataset, batch_size=50, shuffle="batches", seed=0),
-        steps_per_epoch=1, shuffle=False, verbose=0,
-    ).history["loss"][0]  # fmt: skip
-    predicted = model(tf.constant(dataset.train_X, tf.float32), training=False)
-    assert loss == pytest.approx(np.mean((predicted - dataset.train_y) ** 2), rel=1e-5)
 
 
 def test_a_run_leaves_what_the_readme_lists(small_run):
@@ -156,7 +108,7 @@ def test_the_logged_test_loss_is_that_of_the_trained_model_with_any_option(name,
     loss = np.mean((model.predict(data.test_X, verbose=0) - data.test_y) ** 2)
     assert pd.read_csv(run.history)["val_loss"].tolist() == pytest.approx([loss], rel=1e-4)
     # The configured network, and it has left its initial weights.
-    initial, _ = compiled_for_training(config, data)
+    initial, _ = compiled(config, data)
     before, after = initial.get_weights(), model.get_weights()
     assert [w.shape for w in before] == [w.shape for w in after]
     assert any((w != v).any() for w, v in zip(before, after, strict=True))

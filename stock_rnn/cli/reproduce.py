@@ -103,15 +103,15 @@ def _run(arguments: argparse.Namespace, command: str) -> None:
     from stock_rnn.study.run import sweep
     from stock_rnn.training import runs
 
-    with quiet_import():
-        from stock_rnn.study.report import results
-
     data = given_settings(arguments)
     prices = prices_of(Config(**data))
     tasks = plan.plan(data, _scope(arguments))
     for task in tasks:
         # Reports too few prices before anything is run.
         dataset_of(task.config, prices)
+    # Slow: it loads TensorFlow, by way of the figures.
+    with quiet_import():
+        from stock_rnn.study.report import results
     folder = results.Folder(arguments.results)
     keys = [task.key(prices.sha256, records.versions()) for task in tasks]
     workers: contextlib.AbstractContextManager[sweep.Submit] = (

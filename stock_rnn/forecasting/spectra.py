@@ -56,8 +56,9 @@ def describe_spectrum(forecaster: Forecaster, kind: str) -> tuple[list[str], lis
     drawn = {"loss_slices.png": _slices(operator, extremes, title)}
     if forecaster.run.spectrum.exists():
         drawn["spectrum_by_epoch.png"] = _by_epoch(forecaster.run.spectrum, title)
-    compute = _exact if kind == "exact" else _density
-    more_lines, more_drawn, arrays = compute(operator, extremes, title)
+    more_lines, more_drawn, arrays = (
+        _exact(operator, title) if kind == "exact" else _density(operator, extremes, title)
+    )
     drawn |= more_drawn
     files = _write(forecaster.run.folder, kind, drawn, arrays)
     return lines + more_lines, files
@@ -94,7 +95,7 @@ def _slices(operator: HessianOperator, extremes: ExtremeEigenpairs, title: str) 
 
 
 def _exact(
-    operator: HessianOperator, extremes: ExtremeEigenpairs, title: str
+    operator: HessianOperator, title: str
 ) -> tuple[list[str], dict[str, Figure], dict[str, Any]]:
     try:
         hessian = exact_hessian(operator)

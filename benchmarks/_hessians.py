@@ -24,11 +24,11 @@ from stock_rnn.curvature import (
     extreme_routine,
     load_measurements,
 )
-from stock_rnn.data.dataset import StockDataSet
-from stock_rnn.network.model import build_model
+from stock_rnn.data import StockDataSet
+from stock_rnn.network import build_model
 from stock_rnn.optimizers import make_optimizer
 from stock_rnn.prices import load_prices
-from stock_rnn.training.epochs import EpochModel, training_epochs
+from stock_rnn.training.epoch_model import EpochModel, training_epochs
 from stock_rnn.training.train import train as train_run
 
 EXAMPLES = 1131

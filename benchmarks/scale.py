@@ -10,7 +10,7 @@ import time
 import numpy as np
 
 from benchmarks._tables import measure, print_table
-from stock_rnn.data.dataset import StockDataSet
+from stock_rnn.data import StockDataSet
 
 SIZES = (1_000, 100_000, 10_000_000)
 NUM_STEPS = 30

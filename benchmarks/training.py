@@ -16,7 +16,7 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks._tables import measure, print_table
-from stock_rnn.data.dataset import StockDataSet, epoch_order
+from stock_rnn.data import StockDataSet, epoch_order
 
 EXAMPLES, NUM_STEPS, BATCH = 1131, 3, 64
 NETWORKS = ((1, 32), (5, 128))
@@ -40,9 +40,9 @@ def _dataset() -> StockDataSet:
 
 def ours(layers: int, size: int, epochs: int) -> list[float]:
     """`fit` over `EpochModel`."""
-    from stock_rnn.network.model import build_model
+    from stock_rnn.network import build_model
     from stock_rnn.optimizers import make_optimizer
-    from stock_rnn.training.epochs import EpochModel, training_epochs
+    from stock_rnn.training.epoch_model import EpochModel, training_epochs
 
     dataset = _dataset()
     model = build_model(num_steps=NUM_STEPS, num_layers=layers, lstm_size=size)
@@ -55,7 +55,7 @@ def ours(layers: int, size: int, epochs: int) -> list[float]:
 
 def keras_fit(layers: int, size: int, epochs: int) -> list[float]:
     """The same network under `compile` and `fit` with their defaults."""
-    from stock_rnn.network.model import build_model
+    from stock_rnn.network import build_model
     from stock_rnn.optimizers import make_optimizer
 
     dataset = _dataset()

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import math
+import operator
 import shlex
-from collections.abc import Iterable, Mapping
-from typing import Any
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NoReturn
 
 from stock_rnn.errors import UserError
 
@@ -20,19 +24,26 @@ SPECTRA = ("exact", "density")
 SHUFFLES = ("batches", "windows")
 
 
-def _setting(
-    default: Any,
-    help: str,
-    *,
-    choices: Iterable[str] | None = None,
-    least: float | None = None,
-    most: float | None = None,
-    above: float | None = None,
-    below: float | None = None,
-) -> Any:
-    """A field with its help text and the bounds that `Config` checks."""
-    bounds = {"least": least, "most": most, "above": above, "below": below}
-    metadata = {"help": help, "choices": tuple(choices or ()), "bounds": bounds}
+# The bounds a setting may have: name -> the comparison that must hold.
+_BOUNDS: dict[str, Callable[[float, float], bool]] = {
+    "at_least": operator.ge,
+    "above": operator.gt,
+    "at_most": operator.le,
+    "below": operator.lt,
+}
+
+
+def _setting(default: Any, help: str, *, choices: Iterable[str] = (), **bounds: float) -> Any:
+    """A field with its help text and what `Config` checks of its value.
+
+    Args:
+        default: its value in the report's table 5.2.
+        help: one line for the flag.
+        choices: the values it may have; any if empty.
+        bounds: limits by the names in `_BOUNDS`.
+    """
+    assert set(bounds) <= set(_BOUNDS)
+    metadata = {"help": help, "choices": tuple(choices), "bounds": bounds}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -57,9 +68,9 @@ class Config:
     end: str | None = _setting(None, "last day, YYYY-MM-DD, itself included")
     open_and_close: bool = _setting(False, "interleave opening and closing prices day by day")
 
-    input_size: int = _setting(1, "N, prices in a window", least=1)
+    input_size: int = _setting(1, "N, prices in a window", at_least=1)
     num_steps: int = _setting(
-        3, "T, windows the network reads before it predicts the next", least=1
+        3, "T, windows the network reads before it predicts the next", at_least=1
     )
     normalized: bool = _setting(True, "divide each window by the last price before it, minus one")
     split: str = _setting(
@@ -68,52 +79,52 @@ class Config:
         choices=SPLITS,
     )
     test_ratio: float = _setting(
-        0.1, "share of the examples that test (--split chronological)", above=0.0, below=1.0
+        0.1, "share of the examples that test (--split chronological)", above=0, below=1
     )
     train_ratio: float = _setting(
-        0.1, "share of the examples that train (--split random)", above=0.0, below=1.0
+        0.1, "share of the examples that train (--split random)", above=0, below=1
     )
 
     cell: str = _setting("lstm", "recurrent cell", choices=CELLS)
-    num_layers: int = _setting(1, "stacked recurrent layers", least=1, most=100)
-    lstm_size: int = _setting(32, "units in a layer", least=1, most=65536)
+    num_layers: int = _setting(1, "stacked recurrent layers", at_least=1, at_most=100)
+    lstm_size: int = _setting(32, "units in a layer", at_least=1, at_most=65536)
     keep_prob: float = _setting(
-        0.8, "share of each layer's outputs that dropout keeps", above=0.0, most=1.0
+        0.8, "share of each layer's outputs that dropout keeps", above=0, at_most=1
     )
     init: str = _setting("keras", "initial weights: Keras's or TensorFlow 1's", choices=INITS)
 
     optimizer: str = _setting("rmsprop", "optimizer", choices=OPTIMIZERS)
-    init_learning_rate: float = _setting(0.001, "learning rate of the first epochs", above=0.0)
+    init_learning_rate: float = _setting(0.001, "learning rate of the first epochs", above=0)
     learning_rate_decay: float = _setting(
-        0.99, "factor on the learning rate in each epoch after --init-epoch", above=0.0, most=1.0
+        0.99, "factor on the learning rate in each epoch after --init-epoch", above=0, at_most=1
     )
-    init_epoch: int = _setting(5, "epochs before the learning rate decays", least=0)
-    max_epoch: int = _setting(50, "epochs", least=1, most=1_000_000)
-    batch_size: int = _setting(64, "examples in a batch", least=1)
+    init_epoch: int = _setting(5, "epochs before the learning rate decays", at_least=0)
+    max_epoch: int = _setting(50, "epochs", at_least=1, at_most=1_000_000)
+    batch_size: int = _setting(64, "examples in a batch", at_least=1)
     shuffle: str = _setting(
         "batches",
         "batches: fixed slices in shuffled order, as the original; windows: all examples shuffled",
         choices=SHUFFLES,
     )
     hessian_every: int = _setting(
-        1, "epochs between measurements of the loss's curvature; 0 measures none", least=0
+        1, "epochs between measurements of the loss's curvature; 0 measures none", at_least=0
     )
     hessian_samples: int = _setting(
-        2048, "training examples the curvature is measured on, evenly spaced", least=1
+        2048, "training examples the curvature is measured on, evenly spaced", at_least=1
     )
     hessian_tol: float = _setting(
         0.01,
         "residual of an eigenvalue, relative to it, at which it is accepted",
-        above=0.0,
-        below=1.0,
+        above=0,
+        below=1,
     )
     seed: int = _setting(
-        0, "seed of weights, dropout, shuffling and split", least=0, most=2**32 - 1
+        0, "seed of weights, dropout, shuffling and split", at_least=0, at_most=2**32 - 1
     )
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            _check(field, getattr(self, field.name))
+        for setting in settings():
+            _check(setting, getattr(self, setting.name))
         if not self.symbol.strip() or len(self.symbol) > 64 or not self.symbol.isprintable():
             raise UserError(
                 f"--symbol must be 1 to 64 printable characters. Received: {self.symbol!r}"
@@ -157,17 +168,59 @@ class Config:
     def command(self) -> str:
         """The shortest command line that trains this configuration."""
         words = ["python train.py"]
-        for name, (ours, _) in self.differences(Config.reference()).items():
+        for name, (ours, _) in self.differences(Config()).items():
             if isinstance(ours, bool):
                 words.append(flag(name) if ours else flag(name).replace("--", "--no-", 1))
             else:
                 words.append(f"{flag(name)} {shlex.quote(str(ours))}")
         return " ".join(words)
 
-    @classmethod
-    def reference(cls) -> Config:
-        """The defaults, against which names and commands are spelled out."""
-        return cls()
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """A field of `Config`, as the flags and the checks read it.
+
+    Attributes:
+        name: the field's name.
+        kind: int, float, str or bool.
+        optional: whether it may be None.
+        default: its default.
+        help: one line for the flag.
+        choices: the values it may have; any if empty.
+        bounds: "at_least", "above", "at_most", "below" -> the limit.
+    """
+
+    name: str
+    kind: type
+    optional: bool
+    default: Any
+    help: str
+    choices: tuple[str, ...]
+    bounds: Mapping[str, float]
+
+    @property
+    def flag(self) -> str:
+        """Its command-line spelling."""
+        return flag(self.name)
+
+
+@functools.cache
+def settings() -> tuple[Setting, ...]:
+    """Every field of `Config`, in order."""
+    annotations = typing.get_type_hints(Config)
+    found = []
+    for field in dataclasses.fields(Config):
+        kinds = typing.get_args(annotations[field.name]) or (annotations[field.name],)
+        found.append(
+            Setting(
+                name=field.name,
+                kind=kinds[0],
+                optional=types.NoneType in kinds,
+                default=field.default,
+                **field.metadata,
+            )
+        )
+    return tuple(found)
 
 
 def flag(name: str) -> str:
@@ -175,48 +228,29 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def _check(field: dataclasses.Field[Any], value: Any) -> None:
-    kind = str(field.type).split(" |")[0]
-    optional = "None" in str(field.type)
-    if value is None and optional:
+def _check(setting: Setting, value: Any) -> None:
+    """Check one value by its setting's type, choices and bounds.
+
+    Raises:
+        UserError: it does not fit; the message names the flag.
+    """
+    if value is None and setting.optional:
         return
-    accepted: Any = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}[kind]
-    if not isinstance(value, accepted) or (isinstance(value, bool) and kind != "bool"):
-        raise UserError(f"{flag(field.name)} must be of type {kind}. Received: {value!r}")
-    if choices := field.metadata["choices"]:
-        if value not in choices:
-            raise UserError(
-                f"{flag(field.name)} must be one of {', '.join(choices)}. Received: {value!r}"
-            )
-        return
-    bounds = field.metadata["bounds"]
-    if any(bound is not None for bound in bounds.values()):
-        _check_bounds(field.name, value, **bounds)
-    elif kind == "float" and not math.isfinite(value):
-        raise UserError(f"{flag(field.name)} must be finite. Received: {value}")
+    accepted: Any = (int, float) if setting.kind is float else setting.kind
+    # A bool is an int to Python.
+    if not isinstance(value, accepted) or isinstance(value, bool) != (setting.kind is bool):
+        _refuse(setting, f"be of type {setting.kind.__name__}", value)
+    if setting.choices and value not in setting.choices:
+        _refuse(setting, f"be one of {', '.join(setting.choices)}", value)
+    if setting.kind is float and not math.isfinite(value):
+        _refuse(setting, "be finite", value)
+    if not all(_BOUNDS[name](value, limit) for name, limit in setting.bounds.items()):
+        words = [f"{name.replace('_', ' ')} {limit}" for name, limit in setting.bounds.items()]
+        _refuse(setting, f"be {' and '.join(words)}", value)
 
 
-def _check_bounds(
-    name: str,
-    value: float,
-    least: float | None,
-    most: float | None,
-    above: float | None,
-    below: float | None,
-) -> None:
-    wanted = []
-    if least is not None:
-        wanted.append((value >= least, f"at least {least}"))
-    if above is not None:
-        wanted.append((value > above, f"above {above:g}"))
-    if most is not None:
-        wanted.append((value <= most, f"at most {most:g}"))
-    if below is not None:
-        wanted.append((value < below, f"below {below:g}"))
-    wanted.append((math.isfinite(value), "finite"))
-    if not all(holds for holds, _ in wanted):
-        words = " and ".join(word for _, word in wanted if word != "finite" or len(wanted) == 1)
-        raise UserError(f"{flag(name)} must be {words}. Received: {value}")
+def _refuse(setting: Setting, wanted: str, value: Any) -> NoReturn:
+    raise UserError(f"{setting.flag} must {wanted}. Received: {value!r}")
 
 
 def _check_day(name: str, value: str | None) -> None:

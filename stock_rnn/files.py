@@ -1,31 +1,61 @@
-"""Writing files so that nothing half-written is ever found."""
+"""Writing files whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
+import json
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+from boltons.fileutils import atomic_save
+
+#: How the name of every unfinished file begins. A killed process may leave one.
+PART_PREFIX = ".tmp-"
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, renamed to it if the block succeeds.
+def atomic_write(path: Path) -> Iterator[Path]:
+    """The path of an empty part file beside `path`; renamed to `path` if the block succeeds.
 
-    Readers see the old file or the whole new one; an exception, or a kill at
-    any moment, leaves the old one. The suffix is kept, as writers choose their
-    format by it.
+    Readers see the old file or the whole new one. After an exception, or a kill at any
+    moment, `path` is as it was. Each writer has a part file of its own, so that writers
+    of one path do not mix: the last one to finish wins. The part file has the suffix of
+    `path`, by which Keras, NumPy and Matplotlib choose the format.
+
+    Args:
+        path: in an existing folder. An existing file keeps its permissions; a new one
+            has those of `open`.
+
+    Raises:
+        OSError: the folder cannot be written, or the disk is full.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    part = path.with_name(f"{PART_PREFIX}{secrets.token_hex(8)}{path.suffix}")
     try:
-        yield temporary
-        # mkstemp makes files private; give them what an ordinary open() would.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        os.replace(temporary, path)
+        with atomic_save(str(path), part_file=part.name):
+            yield part
     finally:
-        temporary.unlink(missing_ok=True)
+        # boltons leaves it if the disk cannot take what was written.
+        part.unlink(missing_ok=True)
+
+
+def remove_part_files(folder: Path) -> None:
+    """Remove what killed writers left. Only for a folder that nobody else writes to."""
+    for part in folder.glob(f"{PART_PREFIX}*"):
+        part.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write strict JSON (no NaN) as UTF-8, whole or not at all.
+
+    Raises:
+        ValueError: a number is not finite.
+    """
+    text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False)
+    with atomic_write(path) as part:
+        part.write_text(text + "\n", encoding="utf-8")
+
+
+#: The former name.
+replacing = atomic_write

@@ -5,16 +5,16 @@ from __future__ import annotations
 import io
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-# The report's red and blue, in the hues of the Okabe-Ito palette, which
-# colour-blind readers can tell apart.
-ACTUAL, PREDICTED, PERSISTENCE = "#D55E00", "#0072B2", "#666666"
+from stock_rnn.curvature.palette import BLUE, GREY, VERMILION, new_figure
 
-#: How many predicted prices are shown: the report's last 100 days.
+# The report's red and blue, in hues that colour-blind readers can tell apart.
+ACTUAL, PREDICTED, PERSISTENCE = VERMILION, BLUE, GREY
+
+#: How many of the newest predicted prices are shown, as in the report.
 SHOWN_DAYS = 100
 
 
@@ -27,16 +27,17 @@ def prediction_figure(
     title: str,
     ylabel: str,
 ) -> Figure:
-    """Figure 5.1's picture: actual in red, predicted in blue, persistence in grey.
+    """The report's figure 5.1: actual in red, predicted in blue, persistence in grey.
+
+    The newest `SHOWN_DAYS` values are shown.
 
     Args:
-        dates: (m,) datetime64, of which the newest `SHOWN_DAYS` are shown.
+        dates: (m,) datetime64, ascending.
         actual, predicted, persistence: (m,), in the units that `ylabel` names.
         title, ylabel: texts.
     """
     newest = slice(-SHOWN_DAYS, None)
-    figure = Figure(figsize=(9, 4.5), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(9, 4.5)
     axes = figure.add_subplot()
     axes.plot(
         dates[newest], persistence[newest], color=PERSISTENCE, lw=1.3, ls=":", label="persistence"

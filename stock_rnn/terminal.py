@@ -1,4 +1,4 @@
-"""What reaches the terminal beside the results: as little as possible."""
+"""Keeping the terminal free of what is not a result."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def quiet_import() -> Iterator[None]:
-    """Hold back what TensorFlow's libraries write to stderr while they are loaded.
+    """Hide what TensorFlow's libraries write to stderr while they are imported.
 
-    They greet with a dozen lines about hardware from C++, which no setting of
-    their own suppresses. If the import fails, all of it is shown.
+    They write a dozen lines about hardware from C++, which none of their settings turns
+    off. If the import fails, all of it is shown.
+
+    Raises:
+        ImportError: Keras has another backend than TensorFlow.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
@@ -23,6 +26,9 @@ def quiet_import() -> Iterator[None]:
         os.dup2(captured.fileno(), 2)
         failed = True
         try:
+            # First of all: it checks the Keras backend.
+            import stock_rnn.curvature  # noqa: F401
+
             yield
             failed = False
         finally:

@@ -1,5 +1,7 @@
-"""What several tests need: small real runs, and the commands as processes."""
+"""Shared by many tests: a small real run, and the commands."""
 
+import dataclasses
+import importlib
 import os
 import subprocess
 import sys
@@ -16,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 def run_script():
     """Run `python SCRIPT WORDS...` of the checkout as a process, in a folder."""
 
-    def run(script, *words, cwd, env=None, timeout=120):
+    def run(script, *words, cwd, env=None, timeout=600):
         return subprocess.run(
             [sys.executable, str(ROOT / script), *map(str, words)],
             cwd=cwd,
@@ -26,6 +28,37 @@ def run_script():
             timeout=timeout,
             check=False,
         )
+
+    return run
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What a command left: as `subprocess.CompletedProcess`."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def run_here(capsys, monkeypatch):
+    """Run a command's `main` in this process, in a folder: the imports are paid for once.
+
+    What it raises is not caught: a traceback fails the test.
+    """
+
+    def run(script, *words, cwd):
+        main = importlib.import_module(f"stock_rnn.cli.{Path(script).stem}").main
+        capsys.readouterr()
+        with monkeypatch.context() as patch:
+            patch.chdir(cwd)
+            try:
+                code = main([str(word) for word in words])
+            except SystemExit as exit_:
+                code = exit_.code
+        out, err = capsys.readouterr()
+        return Answer(code, out, err)
 
     return run
 

@@ -5,7 +5,7 @@ import pytest
 
 from stock_rnn.cli._command import given_settings
 from stock_rnn.cli.train import _parser
-from stock_rnn.config import PRESETS, Config, resolve
+from stock_rnn.config import PRESETS, Config, resolve, settings
 from stock_rnn.errors import UserError
 
 
@@ -24,7 +24,7 @@ def test_the_default_is_table_5_2():
         ("appendix", "adam", 1, 128, 30, 50),
     ],
 )
-def test_presets(preset, optimizer, layers, size, steps, epochs):
+def test_each_preset_has_the_settings_of_its_table(preset, optimizer, layers, size, steps, epochs):
     c = resolve(preset, {})
     assert (c.optimizer, c.num_layers, c.lstm_size) == (optimizer, layers, size)
     assert (c.num_steps, c.max_epoch) == (steps, epochs)
@@ -38,7 +38,7 @@ def test_any_flag_overrides_its_preset():
     assert (config.num_layers, config.lstm_size) == (2, 128)
 
 
-def test_the_dictionary_goes_round():
+def test_to_dict_and_from_dict_are_inverses():
     config = resolve("appendix", {"csv": "a.csv", "start": "2015-04-01", "open_and_close": True})
     assert Config.from_dict(config.to_dict()) == config
 
@@ -67,7 +67,7 @@ def test_underscores_of_the_original_work():
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("values", "message"),
     [
         ({"num_layers": 0}, "--num-layers must be at least 1 and at most 100. Received: 0"),
         ({"lstm_size": 0}, "--lstm-size must be at least 1"),
@@ -100,14 +100,14 @@ def test_underscores_of_the_original_work():
         ({"open_and_close": 1}, "--open-and-close must be of type bool"),
     ],
 )
-def test_values_out_of_range_name_their_flag(settings, message):
+def test_values_out_of_range_name_their_flag(values, message):
     with pytest.raises(UserError) as caught:
-        Config(**settings)
+        Config(**values)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_unknown_presets_and_settings():
+def test_unknown_presets_and_settings_are_refused():
     with pytest.raises(UserError, match=r"--preset must be one of table5\.1.*Received: 'table6'"):
         resolve("table6", {})
     with pytest.raises(UserError, match="unknown settings: learning_rate"):
@@ -116,6 +116,25 @@ def test_unknown_presets_and_settings():
         Config.from_dict({k: v for k, v in Config().to_dict().items() if k != "seed"})
 
 
-def test_no_preset_is_empty_or_invalid():
-    for name in PRESETS:
-        assert resolve(name, {})
+def test_presets_are_different_configurations_of_known_settings():
+    configs = {name: resolve(name, {}) for name in PRESETS}
+    assert len(set(configs.values())) == len(PRESETS) == 6
+    for name, changed in PRESETS.items():
+        assert changed == {key: getattr(configs[name], key) for key in changed}
+
+
+def test_the_bounds_of_a_setting_are_told_in_full():
+    with pytest.raises(UserError, match="--seed must be at least 0 and at most 4294967295"):
+        Config(seed=2**32)
+    with pytest.raises(UserError, match="--hessian-tol must be above 0 and below 1"):
+        Config(hessian_tol=1.0)
+
+
+def test_settings_are_the_fields_with_their_annotations():
+    found = {setting.name: (setting.kind, setting.optional) for setting in settings()}
+    assert list(found) == [field.name for field in dataclasses.fields(Config)]
+    assert found["csv"] == (str, True)
+    assert found["symbol"] == (str, False)
+    assert found["max_epoch"] == (int, False)
+    assert found["keep_prob"] == (float, False)
+    assert found["normalized"] == (bool, False)

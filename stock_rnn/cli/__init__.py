@@ -1,1 +1,1 @@
-"""The commands, a module each; imported by nothing but the scripts."""
+"""The commands, one a module. Only the scripts and `__main__` import them."""

@@ -1,34 +1,33 @@
-"""What all commands share: flags from the dataclass, errors in one line, logging."""
+"""What all commands share: flags from the settings, one-line errors, logging."""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
+import contextlib
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from stock_rnn.config import Config, flag
+from stock_rnn.config import Setting, settings
 from stock_rnn.errors import UserError
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are one line, and that takes --like_this too."""
+    """An ArgumentParser with one-line errors; it reads --lstm_size as --lstm-size."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(
-            formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False, **options
-        )
+        defaults = {"formatter_class": argparse.ArgumentDefaultsHelpFormatter}
+        super().__init__(**{**defaults, **options}, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
         """Print the message and where help is; exit with 2."""
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
     def parse(self, words: Sequence[str] | None = None) -> argparse.Namespace:
-        """Parse the command line, with underscores in flags read as dashes."""
+        """Parse words, or the command line's; underscores in flags are read as dashes."""
         words = sys.argv[1:] if words is None else words
         return self.parse_args([_dashed(word) for word in words])
 
@@ -43,35 +42,36 @@ def _dashed(word: str) -> str:
 def add_settings(parser: argparse.ArgumentParser, names: Sequence[str] | None = None) -> None:
     """Add a flag for each setting of `Config`, or for those named.
 
-    A flag that is not given leaves no trace in the parsed arguments, so that
-    presets can stand between the defaults and what is given.
+    A flag that is not given is absent from the parsed arguments: presets can then come
+    between the defaults and what is given.
     """
-    kinds = {"int": int, "float": float, "str": str}
-    for field in dataclasses.fields(Config):
-        if names is not None and field.name not in names:
-            continue
-        kind = str(field.type).split(" |")[0]
-        options: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS}
-        options["help"] = field.metadata["help"].replace("%", "%%")
-        if field.default is not None:
-            options["help"] += f" (default: {field.default})"
-        if kind == "bool":
-            options["action"] = argparse.BooleanOptionalAction
-        else:
-            options["type"] = kinds[kind]
-            options["metavar"] = _metavar(field, kind)
-        parser.add_argument(flag(field.name), **options)
+    for setting in settings():
+        if names is None or setting.name in names:
+            _add_setting(parser, setting)
 
 
-def _metavar(field: dataclasses.Field[Any], kind: str) -> str:
-    choices = field.metadata["choices"]
+def _add_setting(parser: argparse.ArgumentParser, setting: Setting) -> None:
+    help_text = setting.help.replace("%", "%%")
+    if setting.default is not None:
+        help_text += f" (default: {setting.default})"
+    options: dict[str, Any] = (
+        {"action": argparse.BooleanOptionalAction}
+        if setting.kind is bool
+        else {"type": setting.kind, "metavar": _metavar(setting)}
+    )
+    parser.add_argument(
+        setting.flag, dest=setting.name, default=argparse.SUPPRESS, help=help_text, **options
+    )
+
+
+def _metavar(setting: Setting) -> str:
     words = {"csv": "FILE", "start": "DAY", "end": "DAY"}
-    return "|".join(choices) if choices else words.get(field.name, kind.upper())
+    return "|".join(setting.choices) or words.get(setting.name, setting.kind.__name__.upper())
 
 
 def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The settings that were given as flags."""
-    names = {field.name for field in dataclasses.fields(Config)}
+    """The settings that were given as flags, by name."""
+    names = {setting.name for setting in settings()}
     return {name: value for name, value in vars(arguments).items() if name in names}
 
 
@@ -82,31 +82,54 @@ def add_folders(parser: argparse.ArgumentParser) -> None:
 
 
 def run_command(command: Callable[[], None], program: str, *, interrupted: str = "") -> int:
-    """Run a command; what a user can cause ends in one line and exit code 2.
+    """Run a command. What a user can cause is told in one line on stderr.
 
     Args:
         command: what to run.
-        program: the script's name, which begins the line.
-        interrupted: what to say besides after Ctrl-C.
+        program: what the user typed, with which the line begins.
+        interrupted: what the line says after "interrupted" at Ctrl-C.
 
     Returns:
-        The exit code.
+        The exit code: 0; 2 after a user's error; 130 after Ctrl-C; 141 if the reader of
+        stdout has gone.
     """
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    logging.getLogger("stock_rnn").addHandler(handler)
-    logging.getLogger("stock_rnn").setLevel(logging.INFO)
     try:
-        command()
+        with _logging():
+            command()
     except UserError as error:
-        message = " ".join(str(error).split())
-        print(f"{program}: error: {message}", file=sys.stderr)
-        return 2
+        return _report(program, error)
+    except ImportError as error:
+        # TensorFlow is not installed, or Keras is set to another backend.
+        if error.name != "tensorflow":
+            raise
+        return _report(program, error)
     except KeyboardInterrupt:
         print(f"{program}: interrupted{interrupted}", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # The reader, such as `head`, has gone: nothing is left to say to it.
+        # The reader, such as `head`, has gone. Python would report it again when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     return 0
+
+
+@contextlib.contextmanager
+def _logging() -> Iterator[None]:
+    """Show what the package logs on stderr, as plain lines."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("stock_rnn")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+
+
+def _report(program: str, error: Exception) -> int:
+    message = " ".join(str(error).split())
+    print(f"{program}: error: {message}", file=sys.stderr)
+    return 2

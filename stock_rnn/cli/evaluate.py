@@ -1,4 +1,4 @@
-"""`python evaluate.py`: a saved run in; losses, predictions and pictures out."""
+"""`evaluate`: a trained run in; losses, predictions, pictures and spectra out."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 _PRICE_SETTINGS = ("symbol", "source", "csv", "period", "start", "end")
 
 
-def _parser() -> Parser:
+def _parser(program: str = "evaluate.py") -> Parser:
     parser = Parser(
-        prog="evaluate.py",
+        prog=program,
         description="Evaluate a trained run on its own prices, or on others if any are named. "
         "Losses are mean squared errors with dropout off, beside those of persistence: the "
         "forecast that the price stays where it is. Skill is 1 - MSE / persistence's MSE.",
@@ -48,19 +48,19 @@ def _parser() -> Parser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; the exit code."""
-    arguments = _parser().parse(argv)
+def main(argv: Sequence[str] | None = None, *, program: str = "evaluate.py") -> int:
+    """Run the command; arguments and exit code as those of `train`."""
+    arguments = _parser(program).parse(argv)
 
     def command() -> None:
+        from stock_rnn.data import prices_of
         from stock_rnn.terminal import quiet_import
-        from stock_rnn.training.train import prices_of
 
         if arguments.spectrum not in (None, *SPECTRA):
             raise UserError(
                 f"--spectrum must be one of {', '.join(SPECTRA)}. Received: {arguments.spectrum!r}"
             )
-        # Before TensorFlow is loaded: a wrong file is reported at once.
+        # Before TensorFlow is imported: a wrong file is reported at once.
         others = given_settings(arguments)
         prices = prices_of(Config(**others)) if others else None
         with quiet_import():
@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             files += drawn
         print("\n".join(str(path) for path in files))
 
-    return run_command(command, "evaluate.py")
+    return run_command(command, program)
 
 
 def table(scores: dict[str, Score]) -> str:

@@ -1,4 +1,4 @@
-"""`python reproduce.py`: the report's experiments over seeds, and a verdict on every claim."""
+"""`reproduce`: the report's experiments over seeds, and a verdict on each claim."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from stock_rnn.config import Config, flag
 from stock_rnn.errors import UserError
 from stock_rnn.terminal import quiet_import
 
-#: The settings that say which prices.
+# The settings that choose the prices.
 _DATA = ("symbol", "source", "csv", "period", "start", "end")
 
 
-def _parser() -> Parser:
+def _parser(program: str = "reproduce.py") -> Parser:
     parser = Parser(
-        prog="reproduce.py",
+        prog=program,
         description="Run the report's experiments over seeds and judge its claims. What is "
         "finished is kept: the same command goes on where it stopped.",
     )
@@ -59,10 +59,10 @@ def _parser() -> Parser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; the exit code."""
+def main(argv: Sequence[str] | None = None, *, program: str = "reproduce.py") -> int:
+    """Run the command; arguments and exit code as those of `train`."""
     words = sys.argv[1:] if argv is None else list(argv)
-    parser = _parser()
+    parser = _parser(program)
     arguments = parser.parse(words)
 
     def command() -> None:
@@ -70,11 +70,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.from_results is not None:
             _draw(arguments.from_results)
         else:
-            _run(arguments, shlex.join(["python", "reproduce.py", *words]))
+            python = "python " if program.endswith(".py") else ""
+            _run(arguments, f"{python}{program} {shlex.join(words)}".rstrip())
 
-    return run_command(
-        command, "reproduce.py", interrupted="; the same command goes on where it stopped"
-    )
+    return run_command(command, program, interrupted="; the same command goes on where it stopped")
 
 
 def _check(arguments: argparse.Namespace, parser: Parser) -> None:
@@ -99,17 +98,20 @@ def _check(arguments: argparse.Namespace, parser: Parser) -> None:
 
 
 def _run(arguments: argparse.Namespace, command: str) -> None:
+    from stock_rnn.data import dataset_of, prices_of
     from stock_rnn.study import plan, records
-    from stock_rnn.study.report import results
     from stock_rnn.study.run import sweep
     from stock_rnn.training import runs
-    from stock_rnn.training.train import dataset_of, prices_of
 
     data = given_settings(arguments)
     prices = prices_of(Config(**data))
     tasks = plan.plan(data, _scope(arguments))
     for task in tasks:
-        dataset_of(task.config, prices)  # Prices that are too few are told before anything is run.
+        # Reports too few prices before anything is run.
+        dataset_of(task.config, prices)
+    # Slow: it loads TensorFlow, by way of the figures.
+    with quiet_import():
+        from stock_rnn.study.report import results
     folder = results.Folder(arguments.results)
     keys = [task.key(prices.sha256, records.versions()) for task in tasks]
     workers: contextlib.AbstractContextManager[sweep.Submit] = (
@@ -137,9 +139,10 @@ def _scope(arguments: argparse.Namespace) -> Any:
 
 
 def _draw(path: Path) -> None:
-    from stock_rnn.study.report import results
     from stock_rnn.study.run.sweep import alone_in
 
+    with quiet_import():
+        from stock_rnn.study.report import results
     folder = results.Folder(path)
     command, found = results.read_study(folder)
     with quiet_import():

@@ -1,4 +1,4 @@
-"""`python train.py`: prices in, a run directory out."""
+"""`train`: prices in, a run directory out."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from stock_rnn.cli._command import (
 from stock_rnn.config import DEFAULT_PRESET, PRESETS, resolve
 
 
-def _parser() -> Parser:
+def _parser(program: str = "train.py") -> Parser:
     parser = Parser(
-        prog="train.py",
+        prog=program,
         description="Train a stacked LSTM on stock prices. Leaves a run in models/ and logs/.",
     )
     parser.add_argument(
@@ -26,7 +26,7 @@ def _parser() -> Parser:
         help="settings of the report's experiments; any other flag overrides them",
     )
     add_settings(parser)
-    parser.add_argument("--run-name", help="instead of the name spelled out from the settings")
+    parser.add_argument("--run-name", help="another name than the one made from the settings")
     add_folders(parser)
     parser.add_argument(
         "--resume", action="store_true", help="go on with an interrupted run, or start a new one"
@@ -35,9 +35,17 @@ def _parser() -> Parser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; the exit code."""
-    arguments = _parser().parse(argv)
+def main(argv: Sequence[str] | None = None, *, program: str = "train.py") -> int:
+    """Run the command.
+
+    Args:
+        argv: the words after the program's name; None for the command line's.
+        program: what the user typed before them, for help texts and error lines.
+
+    Returns:
+        The exit code.
+    """
+    arguments = _parser(program).parse(argv)
 
     def command() -> None:
         config = resolve(arguments.preset, given_settings(arguments))
@@ -56,5 +64,5 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"logs     {run.logs}    (tensorboard --logdir {run.logs_dir})")
 
     return run_command(
-        command, "train.py", interrupted="; the same command with --resume goes on with the run"
+        command, program, interrupted="; the same command with --resume goes on with the run"
     )

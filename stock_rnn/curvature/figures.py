@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import SymLogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -18,17 +17,25 @@ from stock_rnn.curvature.algorithms.extreme import NEGLIGIBLE_SHARE, ExtremeEige
 from stock_rnn.curvature.analysis.critical_point import KINDS
 from stock_rnn.curvature.analysis.landscape import LossSlice
 from stock_rnn.curvature.operators.protocol import Array
+from stock_rnn.curvature.palette import (
+    BLUE,
+    GREEN,
+    GREY,
+    LIGHT_GREY,
+    ORANGE,
+    SKY_BLUE,
+    VERMILION,
+    new_figure,
+)
 from stock_rnn.curvature.tracking.measurement import Measurement
 
-# The Okabe-Ito palette, which colour-blind readers can tell apart; the markers
-# differ besides.
-_BLUE, _RED, _GREY = "#0072B2", "#D55E00", "#666666"
+# Kind of critical point -> colour and marker: either alone tells them apart.
 _STYLES = {
-    "undecided": ("#999999", "o"),
-    "descending": ("#56B4E9", "v"),
-    "strict saddle": ("#D55E00", "X"),
-    "flat": ("#E69F00", "s"),
-    "near local minimum": ("#009E73", "D"),
+    "undecided": (LIGHT_GREY, "o"),
+    "descending": (SKY_BLUE, "v"),
+    "strict saddle": (VERMILION, "X"),
+    "flat": (ORANGE, "s"),
+    "near local minimum": (GREEN, "D"),
 }
 
 
@@ -44,14 +51,14 @@ def epochs_figure(measurements: Sequence[Measurement], *, title: str = "") -> Fi
         measurements: as `HessianCallback` records them, at least one.
         title: text above.
     """
-    figure = _figure(9, 6.5)
+    figure = new_figure(9, 6.5)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2))
     epochs = np.array([m.epoch for m in measurements])
-    above.plot(epochs, [m.loss for m in measurements], color=_GREY, lw=1.4)
+    above.plot(epochs, [m.loss for m in measurements], color=GREY, lw=1.4)
     above.set(ylabel="training loss", yscale="log", title=title)
     values = np.array([m.extremes.eigenvalues for m in measurements])
     errors = np.array([m.extremes.residuals + m.extremes.rounding for m in measurements])
-    for end, (name, color) in enumerate((("λ_min", _BLUE), ("λ_max", _RED))):
+    for end, (name, color) in enumerate((("λ_min", BLUE), ("λ_max", VERMILION))):
         below.errorbar(
             epochs, values[:, end], errors[:, end], color=color, lw=1.2, capsize=2, label=name
         )
@@ -79,7 +86,7 @@ def density_figure(
         extremes: drawn as vertical lines.
         title: text above.
     """
-    figure = _figure(11, 4.5)
+    figure = new_figure(11, 4.5)
     left, right = figure.subplots(1, 2)
     _draw_density(left, density)
     _draw_tails(right, density)
@@ -102,8 +109,8 @@ def _draw_density(axes: Axes, density: SpectralDensity) -> None:
     low, high = (
         np.maximum(density.density + sign * 2 * density.density_error, floor) for sign in (-1, 1)
     )
-    axes.fill_between(density.grid, low, high, color=_GREY, alpha=0.4, label="± 2 standard errors")
-    axes.plot(density.grid, np.maximum(density.density, floor), color=_GREY, lw=1.2)
+    axes.fill_between(density.grid, low, high, color=GREY, alpha=0.4, label="± 2 standard errors")
+    axes.plot(density.grid, np.maximum(density.density, floor), color=GREY, lw=1.2)
     axes.set(
         yscale="log",
         ylim=(floor, None),
@@ -115,7 +122,7 @@ def _draw_density(axes: Axes, density: SpectralDensity) -> None:
 def _draw_tails(axes: Axes, density: SpectralDensity) -> None:
     """The share of eigenvalues beyond ±x, not smoothed, for x over six decades."""
     x = density.spectral_radius * np.geomspace(1e-6, 1.0, 200)
-    for sign, color, name in ((-1, _BLUE, "below -x"), (1, _RED, "above x")):
+    for sign, color, name in ((-1, BLUE, "below -x"), (1, VERMILION, "above x")):
         tail = [_share_beyond(density, sign, cut) for cut in x]
         share = np.array([estimate.value for estimate in tail])
         error = np.array([estimate.standard_error for estimate in tail])
@@ -137,13 +144,13 @@ def eigenvalues_figure(eigenvalues: Array, *, zero: float = 0.0, title: str = ""
         zero: those within ±zero are drawn as not told from it.
         title: text above.
     """
-    figure = _figure(9, 4.5)
+    figure = new_figure(9, 4.5)
     axes = figure.subplots()
     rank = np.arange(1, len(eigenvalues) + 1)
     kinds = (
-        ("negative", eigenvalues < -zero, _BLUE),
-        (f"within ±{zero:.1g} of zero", np.abs(eigenvalues) <= zero, _GREY),
-        ("positive", eigenvalues > zero, _RED),
+        ("negative", eigenvalues < -zero, BLUE),
+        (f"within ±{zero:.1g} of zero", np.abs(eigenvalues) <= zero, GREY),
+        ("positive", eigenvalues > zero, VERMILION),
     )
     for name, chosen, color in kinds:
         label = f"{name}: {int(chosen.sum()):,}"
@@ -169,7 +176,7 @@ def matrix_figure(matrix: Array, blocks: Mapping[str, slice], *, title: str = ""
         blocks: variable's path -> its slice, as `HessianOperator.blocks`.
         title: text above.
     """
-    figure = _figure(10, 8)
+    figure = new_figure(10, 8)
     axes = figure.subplots()
     tiles = _tiles(list(blocks.values()))
     borders = np.cumsum([0, *map(len, tiles)])
@@ -221,14 +228,14 @@ def slices_figure(slices: Mapping[str, LossSlice], *, title: str = "") -> Figure
         slices: the direction's name -> the loss along it.
         title: text above.
     """
-    figure = _figure(9, 4.2)
+    figure = new_figure(9, 4.2)
     panels = figure.subplots(1, len(slices), squeeze=False)[0]
     for axes, (name, slice_) in zip(panels, slices.items(), strict=True):
-        axes.plot(slice_.distances, slice_.losses, color=_RED, lw=1.6, label="loss")
+        axes.plot(slice_.distances, slice_.losses, color=VERMILION, lw=1.6, label="loss")
         axes.plot(
             slice_.distances,
             slice_.quadratic,
-            color=_BLUE,
+            color=BLUE,
             ls="--",
             lw=1.4,
             label="quadratic model",
@@ -240,12 +247,6 @@ def slices_figure(slices: Mapping[str, LossSlice], *, title: str = "") -> Figure
         axes.legend(loc="best", fontsize="small")
     panels[0].set_ylabel("loss")
     figure.suptitle(title)
-    return figure
-
-
-def _figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
     return figure
 
 

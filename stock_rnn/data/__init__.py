@@ -1,1 +1,24 @@
-"""Prices cut into windows."""
+"""From prices to a data set of windows. No TensorFlow.
+
+`windows` has the arithmetic, `splits` says which examples train, `batches` in which
+order an epoch sees them; `StockDataSet` puts these together.
+"""
+
+from stock_rnn.data.batches import epoch_order
+from stock_rnn.data.dataset import StockDataSet, interleave
+from stock_rnn.data.from_config import dataset_of, prices_of
+from stock_rnn.data.splits import split_examples
+from stock_rnn.data.windows import base_prices, cut_windows, denormalize, normalize
+
+__all__ = [
+    "StockDataSet",
+    "base_prices",
+    "cut_windows",
+    "dataset_of",
+    "denormalize",
+    "epoch_order",
+    "interleave",
+    "normalize",
+    "prices_of",
+    "split_examples",
+]

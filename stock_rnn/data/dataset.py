@@ -1,8 +1,4 @@
-"""Prices cut into windows: the data set that the network is trained on.
-
-Window arithmetic is pure functions on arrays; `StockDataSet` puts them
-together. No TensorFlow.
-"""
+"""The data set that the network is trained and tested on."""
 
 from __future__ import annotations
 
@@ -13,60 +9,13 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from stock_rnn.data.batches import epoch_order
+from stock_rnn.data.splits import IntArray, split_examples
+from stock_rnn.data.windows import FloatArray, base_prices, cut_windows, denormalize, normalize
 from stock_rnn.errors import UserError
 from stock_rnn.prices import Prices
 
-FloatArray = NDArray[np.floating]
-IntArray = NDArray[np.integer]
 DateArray = NDArray[np.datetime64]
-
-
-def cut_windows(prices: NDArray[Any], input_size: int) -> NDArray[Any]:
-    """Disjoint windows of N consecutive prices; the newest L mod N are dropped.
-
-    Args:
-        prices: (L,), oldest first.
-        input_size: N >= 1.
-
-    Returns:
-        (floor(L / N), N), a view.
-    """
-    count = len(prices) // input_size
-    return prices[: count * input_size].reshape(count, input_size)
-
-
-def base_prices(windows: FloatArray) -> FloatArray:
-    """The price each window is divided by: the last one before it.
-
-    Window 0 has nothing before it and is divided by its own first price.
-
-    Args:
-        windows: (W, N) prices.
-
-    Returns:
-        (W,) prices.
-    """
-    return np.concatenate([windows[:1, 0], windows[:-1, -1]])
-
-
-def normalize(windows: FloatArray) -> FloatArray:
-    """Relative change against the last price before the window: w_k / base_k - 1.
-
-    In this normalization the forecast 0 says "the price stays where it is":
-    it is the persistence forecast. (Report, section 4.2.2.)
-
-    Args:
-        windows: (W, N) prices.
-
-    Returns:
-        (W, N), dimensionless.
-    """
-    return windows / base_prices(windows)[:, None] - 1.0
-
-
-def denormalize(normalized: FloatArray, bases: FloatArray) -> FloatArray:
-    """The inverse of `normalize`: (x + 1) * base, for x (k, N) and bases (k,)."""
-    return (normalized + 1.0) * bases[:, None]
 
 
 def interleave(prices: Prices) -> tuple[DateArray, FloatArray]:
@@ -85,71 +34,12 @@ def interleave(prices: Prices) -> tuple[DateArray, FloatArray]:
     return np.repeat(prices.dates, 2), np.column_stack([prices.open, prices.close]).ravel()
 
 
-def split_examples(
-    count: int, *, split: str, test_ratio: float, train_ratio: float, seed: int
-) -> tuple[IntArray, IntArray]:
-    """Which examples train and which test, both in the order of time.
-
-    chronological: the first int(count * (1 - test_ratio)) train, the rest test
-    (the appendix). random: int(count * train_ratio) drawn without replacement
-    train, the rest test (section 5.1's words).
-
-    Returns:
-        (n_train,) and (n_test,) int32, disjoint, together 0..count-1.
-    """
-    if split == "chronological":
-        n_train = int(count * (1.0 - test_ratio))
-        everything = np.arange(count, dtype=np.int32)
-        return everything[:n_train], everything[n_train:]
-    if split == "random":
-        n_train = int(count * train_ratio)
-        drawn = np.random.default_rng(seed).choice(count, size=n_train, replace=False)
-        in_training = np.zeros(count, dtype=bool)
-        in_training[drawn] = True
-        return (
-            np.flatnonzero(in_training).astype(np.int32),
-            np.flatnonzero(~in_training).astype(np.int32),
-        )
-    raise UserError(f"split must be one of chronological, random. Received: {split!r}")
-
-
-def epoch_order(
-    count: int, batch_size: int, *, shuffle: str, seed: int, epoch: int
-) -> tuple[IntArray, IntArray]:
-    """The examples of one epoch in the order in which they are seen.
-
-    batches: contiguous slices of fixed composition in shuffled order, as the
-    original; the short last slice is kept, and may come anywhere. windows: all
-    examples shuffled, then sliced.
-
-    A function of (seed, epoch) alone, so that a resumed run sees what an
-    uninterrupted one would have seen.
-
-    Returns:
-        order (count,) int32, positions in the training set; sizes (batches,)
-        int32, how many of them each batch takes in turn.
-    """
-    rng = np.random.default_rng([seed, epoch])
-    starts = np.arange(0, count, batch_size)
-    if shuffle == "windows":
-        sizes = np.minimum(batch_size, count - starts)
-        return rng.permutation(count).astype(np.int32), sizes.astype(np.int32)
-    if shuffle == "batches":
-        rng.shuffle(starts)
-        sizes = np.minimum(batch_size, count - starts)
-        # Where each batch begins in the epoch, against where its slice begins in the set.
-        shifts = starts - (np.cumsum(sizes) - sizes)
-        order = np.arange(count) + np.repeat(shifts, sizes)
-        return order.astype(np.int32), sizes.astype(np.int32)
-    raise UserError(f"shuffle must be one of batches, windows. Received: {shuffle!r}")
-
-
 class StockDataSet:
     """Examples (T windows in, the next window out) over a series of prices.
 
     With L prices there are W = floor(L / N) windows and n = W - T examples:
-    example i reads windows i..i+T-1 and is to predict window i+T. Inputs are
-    views into one (W, N) array and are never materialized as a whole.
+    example i reads windows i..i+T-1 and predicts window i+T. Inputs are views into
+    one (W, N) array: no copy of them all is made.
 
     Args:
         prices: (L,) positive prices, oldest first.
@@ -162,8 +52,8 @@ class StockDataSet:
         symbol: for messages.
 
     Attributes:
-        windows: (W, N) float64, what the network reads.
-        bases: (W,) float64, what turns a window back into prices.
+        windows: (W, N) float64, in the units that the network reads.
+        bases: (W,) float64, the price that each window is divided by.
         train, test: (n_train,), (n_test,) int32, the examples of each set.
 
     Raises:
@@ -213,13 +103,21 @@ class StockDataSet:
         self.bases = base_prices(raw)
         self.windows = normalize(raw) if normalized else raw
         self._dates = cut_windows(dates, input_size)
-        self._last_price = float(raw[-1, -1])
 
     @classmethod
     def from_prices(
         cls, prices: Prices, *, open_and_close: bool = False, **options: Any
     ) -> StockDataSet:
-        """The data set over closing prices, or opening and closing ones in turn."""
+        """The data set of closing prices, or of opening and closing prices in turn.
+
+        Args:
+            prices: daily prices.
+            open_and_close: whether opening prices are used too (`interleave`).
+            options: the constructor's other arguments.
+
+        Raises:
+            UserError: as the constructor, or the source has no opening prices.
+        """
         dates, values = interleave(prices) if open_and_close else (prices.dates, prices.close)
         return cls(values, dates, symbol=prices.symbol, **options)
 
@@ -232,7 +130,7 @@ class StockDataSet:
         return every[examples].transpose(0, 2, 1)
 
     def labels(self, examples: IntArray | slice = slice(None)) -> FloatArray:
-        """(k, N): the window each example is to predict."""
+        """(k, N): the window that each example predicts."""
         return self.windows[self.num_steps :][examples]
 
     def label_dates(self, examples: IntArray | slice = slice(None)) -> DateArray:
@@ -249,24 +147,15 @@ class StockDataSet:
         return self.bases[self.num_steps :][examples]
 
     def to_prices(self, values: FloatArray, examples: IntArray | slice = slice(None)) -> FloatArray:
-        """Predictions or labels (k, N) turned back into prices (k, N)."""
+        """Predictions or labels (k, N) of k examples as prices (k, N) float64."""
         if not self.normalized:
             return np.asarray(values, dtype=np.float64)
         return denormalize(np.asarray(values, dtype=np.float64), self.label_bases(examples))
 
     def persistence(self, examples: IntArray | slice = slice(None)) -> FloatArray:
-        """(k, N): the forecast "the price stays", in the units of the labels."""
+        """(k, N): the forecast that the price stays where it is, in the labels' units."""
         bases = np.broadcast_to(self.label_bases(examples)[:, None], self.labels(examples).shape)
         return np.zeros_like(bases) if self.normalized else bases
-
-    def latest_input(self) -> FloatArray:
-        """(1, T, N): the newest T windows, from which the next one is predicted."""
-        return self.windows[None, -self.num_steps :]
-
-    def latest_to_prices(self, values: FloatArray) -> FloatArray:
-        """The prediction made from `latest_input`, (1, N), as prices (N,)."""
-        values = np.asarray(values, dtype=np.float64)[0]
-        return (values + 1.0) * self._last_price if self.normalized else values
 
     @property
     def train_X(self) -> FloatArray:
@@ -291,7 +180,10 @@ class StockDataSet:
     def generate_one_epoch(
         self, batch_size: int, *, epoch: int = 0, seed: int = 0, shuffle: str = "batches"
     ) -> Iterator[tuple[FloatArray, FloatArray]]:
-        """The batches (X, y) of one training epoch, in the order of `epoch_order`."""
+        """The batches (X, y) of one training epoch, in the order of `epoch_order`.
+
+        X is (k, T, N), y is (k, N), both float64.
+        """
         order, sizes = epoch_order(
             len(self.train), batch_size, shuffle=shuffle, seed=seed, epoch=epoch
         )
@@ -299,17 +191,39 @@ class StockDataSet:
             examples = self.train[positions]
             yield self.inputs(examples), self.labels(examples)
 
-    def spaced_examples(self, most: int) -> IntArray:
-        """Training examples, evenly spaced in time, `most` of them or all there are.
+    def spaced_examples(self, max_examples: int) -> IntArray:
+        """Training examples, evenly spaced in time.
+
+        Args:
+            max_examples: how many; all of them if there are fewer.
 
         Returns:
             (k,) int32, ascending.
         """
         count = len(self.train)
-        return self.train[np.linspace(0, count - 1, min(most, count)).round().astype(int)]
+        positions = np.linspace(0, count - 1, min(max_examples, count)).round().astype(int)
+        return self.train[positions]
+
+    def curvature_sample(
+        self, max_examples: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What the curvature of the training loss is measured on.
+
+        Args:
+            max_examples: as in `spaced_examples`.
+
+        Returns:
+            inputs (k, T, N) and labels (k, N) of the spaced training examples, float32
+            copies.
+        """
+        examples = self.spaced_examples(max_examples)
+        return (
+            self.inputs(examples).astype(np.float32),
+            self.labels(examples).astype(np.float32),
+        )
 
     def describe(self) -> str:
-        """One line: what is in the set."""
+        """One line: symbol, windows, span, examples."""
         first, last = self._dates[0, 0], self._dates[-1, -1]
         return (
             f"{self.symbol}: {len(self.windows):,} windows of {self.input_size} from "
@@ -323,7 +237,7 @@ class StockDataSet:
 
     @staticmethod
     def _as_slice(examples: IntArray) -> IntArray | slice:
-        """Contiguous examples as a slice, so that indexing gives a view."""
+        """Contiguous examples as a slice: indexing by it gives a view."""
         first, last = int(examples[0]), int(examples[-1])
         if last - first + 1 == len(examples):
             return slice(first, last + 1)

@@ -9,29 +9,28 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from stock_rnn import plots
-from stock_rnn.data.dataset import StockDataSet
+from stock_rnn.data import StockDataSet, dataset_of
 from stock_rnn.errors import UserError
-from stock_rnn.files import replacing
+from stock_rnn.files import atomic_write, write_json
+from stock_rnn.forecasting.figures import predictions_figure
 from stock_rnn.forecasting.forecaster import Forecaster
 from stock_rnn.forecasting.metrics import Score, score
 from stock_rnn.prices import Prices
 from stock_rnn.training import runs
-from stock_rnn.training.train import dataset_of
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """What the evaluation of a model on a series of prices gave.
+    """The result of evaluating a model on a series of prices.
 
     Attributes:
-        scores: name of the set of examples -> its score.
-        predictions: a row a predicted price: date, predicted, actual,
-            persistence (in the model's units), and the three as prices.
-        files: what was written.
+        scores: name of a set of examples ("train", "test", "all") -> its score.
+        predictions: a row a predicted price of the last set. Columns: date; predicted,
+            actual, persistence in the model's units; the same three as prices, with
+            `_price` at the end of the name.
+        files: the files written.
     """
 
     scores: dict[str, Score]
@@ -40,7 +39,7 @@ class Evaluation:
 
 
 def evaluate(forecaster: Forecaster) -> Evaluation:
-    """Score a run on its own training and test sets; write into its folder.
+    """Score a run on its own training and test sets; write the result into its folder.
 
     Raises:
         UserError: the run's prices are damaged, or the folder cannot be written.
@@ -54,7 +53,7 @@ def evaluate(forecaster: Forecaster) -> Evaluation:
 def evaluate_on(forecaster: Forecaster, prices: Prices) -> Evaluation:
     """Score a run's model on all examples of other prices.
 
-    Its files go to `evaluations/` in the run's folder, one folder a series.
+    The files go into `evaluations/` of the run's folder, one folder a series.
 
     Raises:
         UserError: too few prices, or the folder cannot be written.
@@ -76,7 +75,7 @@ def _evaluate(
     for name, examples in sets.items():
         predicted = forecaster.predict_examples(dataset, examples)
         scores[name] = score(dataset.labels(examples), predicted, dataset.persistence(examples))
-    # The last set is the one whose predictions are kept and shown.
+    # The predictions of the last set are written and drawn.
     table = _prediction_table(dataset, examples, predicted)
     try:
         files = _write(folder, forecaster, dataset, prices, scores, table)
@@ -129,20 +128,20 @@ def _write(
             **{name: table[name].tolist() for name in table.columns if name != "date"},
         },
     }
-    runs.write_json(files[0], content)
-    with replacing(files[1]) as temporary:
-        table.to_csv(temporary, index=False)
+    write_json(files[0], content)
+    with atomic_write(files[1]) as part:
+        table.to_csv(part, index=False)
     units = "change since the window before" if dataset.normalized else "price"
     for path, suffix, ylabel in ((files[2], "", units), (files[3], "_price", "price")):
-        with replacing(path) as temporary:
-            figure(table, f"{prices.symbol}: {forecaster.run.name}", suffix, ylabel).savefig(
-                temporary
-            )
+        title = f"{prices.symbol}: {forecaster.run.name}"
+        figure = predictions_figure(table, suffix, title=title, ylabel=ylabel)
+        with atomic_write(path) as part:
+            figure.savefig(part)
     return files
 
 
 def _json_score(value: Score) -> dict[str, Any]:
-    """A score as JSON, which has no NaN."""
+    """A score for JSON: null where it is NaN."""
     fields = dataclasses.asdict(value)
     finite = bool(np.isfinite(value.interval).all())
     return {
@@ -150,21 +149,3 @@ def _json_score(value: Score) -> dict[str, Any]:
         "skill": value.skill if np.isfinite(value.skill) else None,
         "interval": list(value.interval) if finite else None,
     }
-
-
-def figure(table: pd.DataFrame, title: str, suffix: str, ylabel: str) -> Figure:
-    """Figure 5.1's picture of the newest predictions in a table.
-
-    Args:
-        table: as `Evaluation.predictions`.
-        title, ylabel: texts.
-        suffix: "" for the model's units, "_price" for prices.
-    """
-    return plots.prediction_figure(
-        table["date"].to_numpy(),
-        table[f"actual{suffix}"].to_numpy(),
-        table[f"predicted{suffix}"].to_numpy(),
-        persistence=table[f"persistence{suffix}"].to_numpy(),
-        title=title,
-        ylabel=ylabel,
-    )

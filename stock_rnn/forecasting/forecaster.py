@@ -12,27 +12,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stock_rnn.config import Config
-from stock_rnn.data.dataset import StockDataSet, base_prices
+from stock_rnn.data import StockDataSet, base_prices
 from stock_rnn.errors import UserError
 from stock_rnn.training import runs
 from stock_rnn.training.runs import Run
 
 _BATCH = 4096
 
-# Far above any model this package builds: a hostile archive may unpack to more.
-_MOST_UNPACKED_BYTES = 8 * 2**30
+# Far more than any model of this package takes. A malicious archive could fill the memory.
+_MAX_UNPACKED_BYTES = 8 * 2**30
 
 
 @dataclasses.dataclass(frozen=True)
 class Forecaster:
-    """A run's trained model with the settings it was trained by."""
+    """A run's trained model, ready to predict.
+
+    Attributes:
+        run: where it comes from.
+        config: the settings it was trained with.
+        model: a Keras model, (batch, T, N) -> (batch, N).
+    """
 
     run: Run
     config: Config
     model: keras.Model
 
     def predict(self, prices: NDArray[np.floating]) -> NDArray[np.float64]:
-        """The N prices that follow.
+        """Predict the N prices that follow.
 
         Args:
             prices: (m,), oldest first, m >= T·N + 1 if the run is normalized,
@@ -56,7 +62,7 @@ class Forecaster:
         windows = prices[-count * size :].reshape(count, size)
         if not self.config.normalized:
             return self.predict_windows(windows[None])[0]
-        # The price before the first window takes the place of that window's own first.
+        # Unlike in a data set, the price before the first window is known.
         bases = base_prices(windows)
         bases[0] = prices[-count * size - 1]
         predicted = self.predict_windows((windows / bases[:, None] - 1.0)[None])[0]
@@ -84,11 +90,12 @@ def load_run(
     logs_dir: Path | str = "logs",
     which: str = "last",
 ) -> Forecaster:
-    """A run by its name or folder, ready to predict; the newest if none is named.
+    """Load a complete run to predict.
 
     Args:
-        name: a run's name in `models_dir`, or the path of its folder.
-        models_dir, logs_dir: where runs and event files are.
+        name: a run's name in `models_dir`, or the path of its folder; None for the run
+            that was trained last.
+        models_dir, logs_dir: the folders of all runs.
         which: "last", the model after the last epoch, or "best", the one of the
             epoch with the lowest training loss.
 
@@ -107,17 +114,17 @@ def load_run(
 
 
 def _load_model(path: Path, config: Config) -> keras.Model:
-    """The Keras model at `path`, whose code is never run.
+    """The Keras model at `path`, loaded in safe mode: code in it is not run.
 
     Raises:
-        UserError: it is damaged, or reads or predicts windows of another shape.
+        UserError: it is damaged, or its inputs or outputs have another shape.
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            if sum(member.file_size for member in archive.infolist()) > _MOST_UNPACKED_BYTES:
+            if sum(member.file_size for member in archive.infolist()) > _MAX_UNPACKED_BYTES:
                 raise ValueError("it unpacks to more than 8 GiB")
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    # A damaged archive can fail in as many ways as its parsers have.
+    # A damaged archive can raise anything.
     except Exception as error:
         reason = str(error).strip().splitlines()
         raise UserError(

@@ -1,4 +1,4 @@
-"""How good a forecast is, and how sure that is."""
+"""The error of a forecast beside that of persistence, with an interval."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-#: Fewer examples than this give no interval: their blocks would be the sample.
-LEAST_EXAMPLES = 20
+#: Fewer examples have no interval: a block of the bootstrap would be most of the sample.
+MIN_EXAMPLES = 20
 
 _REPETITIONS = 2000
-_MOST_BINS = 10_000
+_MAX_BINS = 10_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,11 +21,12 @@ class Score:
     Attributes:
         examples: how many.
         mse: mean squared error of the forecast.
-        persistence_mse: that of "the price stays where it is".
-        skill: 1 - mse / persistence_mse; above 0 the forecast is the better one.
-        interval: 95 % interval of the skill, (nan, nan) for fewer than
-            `LEAST_EXAMPLES` examples. It covers the sampling of the examples,
-            with their serial dependence; not that of the training.
+        persistence_mse: mean squared error of persistence.
+        skill: 1 - mse / persistence_mse; above 0 the forecast is better than
+            persistence. nan if persistence has no error.
+        interval: 95 % interval of the skill, (nan, nan) for fewer than `MIN_EXAMPLES`
+            examples. It covers the sampling of the examples, with their serial
+            dependence. It does not cover the randomness of the training.
     """
 
     examples: int
@@ -42,14 +43,14 @@ def score(
     *,
     seed: int = 0,
 ) -> Score:
-    """The score of a forecast of k examples in order of time.
+    """Score a forecast of k examples.
 
     The interval is the percentile interval of a stationary bootstrap (Politis
     and Romano 1994) of the pairs of squared errors, with the block length of
     Politis and White (2004, corrected 2009), both as `arch` computes them.
 
     Args:
-        actual, predicted, persistence: (k, N), in one unit.
+        actual, predicted, persistence: (k, N), in one unit, in order of time.
         seed: of the bootstrap.
     """
     errors = np.mean((np.asarray(predicted, np.float64) - actual) ** 2, axis=1)
@@ -71,19 +72,20 @@ def _skill(errors: NDArray[np.floating], reference: NDArray[np.floating]) -> flo
 def _interval(
     errors: NDArray[np.floating], reference: NDArray[np.floating], seed: int
 ) -> tuple[float, float]:
-    if len(errors) < LEAST_EXAMPLES or reference.mean() == 0:
+    if len(errors) < MIN_EXAMPLES or reference.mean() == 0:
         return float("nan"), float("nan")
     from arch.bootstrap import StationaryBootstrap, optimal_block_length
 
-    # Means of neighbours keep the means and their dependence at a bounded cost.
-    width = -(-len(errors) // _MOST_BINS)
+    # The bootstrap's cost grows with the number of errors: neighbours are summed into at
+    # most _MAX_BINS bins, which keeps the ratio of means and the dependence between bins.
+    width = -(-len(errors) // _MAX_BINS)
     if width > 1:
         starts = np.arange(0, len(errors) - width + 1, width)
         errors, reference = (
             np.add.reduceat(e[: starts[-1] + width], starts) for e in (errors, reference)
         )
     best = float(optimal_block_length(errors - reference)["stationary"].iloc[0])
-    # A constant difference has no block length.
+    # It is nan where all differences are equal.
     block = max(1.0, best) if np.isfinite(best) else 1.0
     bootstrap = StationaryBootstrap(block, errors, reference, seed=seed)
     low, high = bootstrap.conf_int(_skill, reps=_REPETITIONS, method="percentile", size=0.95)[:, 0]

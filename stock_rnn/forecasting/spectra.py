@@ -1,4 +1,4 @@
-"""The curvature of a trained run, in full: all eigenvalues, or their density."""
+"""The spectrum of a trained run's Hessian: all eigenvalues, or their density."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from stock_rnn.config import Config
 from stock_rnn.curvature import figures
 from stock_rnn.curvature.algorithms.dense import TooLargeError, exact_hessian
 from stock_rnn.curvature.algorithms.density import negative_fraction, spectral_density
@@ -17,25 +16,25 @@ from stock_rnn.curvature.algorithms.trace import trace
 from stock_rnn.curvature.analysis.landscape import loss_along
 from stock_rnn.curvature.operators.hessian import HessianOperator
 from stock_rnn.curvature.tracking.measurement import load_measurements
+from stock_rnn.data import dataset_of
 from stock_rnn.errors import UserError
-from stock_rnn.files import replacing
+from stock_rnn.files import atomic_write
 from stock_rnn.forecasting.forecaster import Forecaster
 from stock_rnn.training import runs
-from stock_rnn.training.train import dataset_of
 
 # An eigenvalue within this fraction of the largest |λ| counts as zero: float32
-# products do not tell it from one.
+# products are not more accurate.
 _ZERO = 1e-5
 
 
 def describe_spectrum(forecaster: Forecaster, kind: str) -> tuple[list[str], list[Path]]:
-    """Compute a run's spectrum at its last weights; write figures and arrays.
+    """Compute the spectrum of a run's model; write figures and arrays into its folder.
 
-    The loss is the mean squared error on the training examples that the run's
-    curvature was measured on, dropout off.
+    The loss is the mean squared error, dropout off, on the training examples that the
+    run's curvature was measured on.
 
     Args:
-        forecaster: the run.
+        forecaster: the run and its model.
         kind: "exact", all eigenvalues and the matrix, or "density", estimates
             with standard errors for networks of any size.
 
@@ -43,8 +42,8 @@ def describe_spectrum(forecaster: Forecaster, kind: str) -> tuple[list[str], lis
         Lines for the terminal, and the files written.
 
     Raises:
-        UserError: the network is too large for "exact", or the run's files are
-            damaged.
+        UserError: the network is too large for "exact", the run's files are damaged, or
+            its folder cannot be written.
     """
     operator = _operator(forecaster)
     extremes = extreme_eigenpairs(operator, tol=1e-3)
@@ -57,23 +56,18 @@ def describe_spectrum(forecaster: Forecaster, kind: str) -> tuple[list[str], lis
     drawn = {"loss_slices.png": _slices(operator, extremes, title)}
     if forecaster.run.spectrum.exists():
         drawn["spectrum_by_epoch.png"] = _by_epoch(forecaster.run.spectrum, title)
-    compute = _exact if kind == "exact" else _density
-    more_lines, more_drawn, arrays = compute(operator, extremes, title)
+    more_lines, more_drawn, arrays = (
+        _exact(operator, title) if kind == "exact" else _density(operator, extremes, title)
+    )
     drawn |= more_drawn
     files = _write(forecaster.run.folder, kind, drawn, arrays)
     return lines + more_lines, files
 
 
 def _operator(forecaster: Forecaster) -> HessianOperator:
-    config: Config = forecaster.config
-    dataset = dataset_of(config, runs.read_prices(forecaster.run))
-    examples = dataset.spaced_examples(config.hessian_samples)
-    return HessianOperator(
-        forecaster.model,
-        "mse",
-        dataset.inputs(examples).astype(np.float32),
-        dataset.labels(examples).astype(np.float32),
-    )
+    dataset = dataset_of(forecaster.config, runs.read_prices(forecaster.run))
+    inputs, labels = dataset.curvature_sample(forecaster.config.hessian_samples)
+    return HessianOperator(forecaster.model, "mse", inputs, labels)
 
 
 def _describe_end(name: str, value: float, residual: float, extremes: ExtremeEigenpairs) -> str:
@@ -84,7 +78,7 @@ def _describe_end(name: str, value: float, residual: float, extremes: ExtremeEig
 def _by_epoch(path: Path, title: str) -> Figure:
     try:
         return figures.epochs_figure(load_measurements(path), title=title)
-    # Whatever a damaged archive raises.
+    # A damaged archive can raise anything.
     except Exception as error:
         raise UserError(f"{path} is damaged ({error}); train the run again") from error
 
@@ -94,14 +88,14 @@ def _slices(operator: HessianOperator, extremes: ExtremeEigenpairs, title: str) 
     for name, vector, value in zip(
         ("v_min", "v_max"), extremes.vectors.T, extremes.eigenvalues, strict=True
     ):
-        # As far as the quadratic model says that the loss changes by about itself.
+        # By the quadratic model, the loss changes by about its own value over this distance.
         reach = float(np.clip(np.sqrt(2 * operator.loss() / max(abs(value), 1e-12)), 1e-3, 3.0))
         slices[name] = loss_along(operator, vector, np.linspace(-reach, reach, 61))
     return figures.slices_figure(slices, title=title)
 
 
 def _exact(
-    operator: HessianOperator, extremes: ExtremeEigenpairs, title: str
+    operator: HessianOperator, title: str
 ) -> tuple[list[str], dict[str, Figure], dict[str, Any]]:
     try:
         hessian = exact_hessian(operator)
@@ -150,11 +144,11 @@ def _density(
 def _write(folder: Path, kind: str, drawn: dict[str, Figure], arrays: dict[str, Any]) -> list[Path]:
     files = [folder / f"spectrum_{kind}.npz", *(folder / name for name in drawn)]
     try:
-        with replacing(files[0]) as temporary:
-            np.savez(temporary, **arrays)
+        with atomic_write(files[0]) as part:
+            np.savez(part, **arrays)
         for path, figure in zip(files[1:], drawn.values(), strict=True):
-            with replacing(path) as temporary:
-                figure.savefig(temporary, bbox_inches="tight")
+            with atomic_write(path) as part:
+                figure.savefig(part, bbox_inches="tight")
     except OSError as error:
         raise UserError(f"cannot write to {folder}: {error.strerror}") from error
     return files

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import math
-
 import keras
+
+from stock_rnn.network.cells import make_cell
 
 #: The layer whose output TensorBoard shows as a histogram.
 LAST_OUTPUT = "last_lstm_output"
 
-# Up to this many cell calls the graph is unrolled: faster, as there is no
-# while loop, but its size and compile time grow with every call.
-_MOST_UNROLLED_CELLS = 30
-
-_CELLS = {
-    "lstm": keras.layers.LSTMCell,
-    "gru": keras.layers.GRUCell,
-    "simple_rnn": keras.layers.SimpleRNNCell,
-}
+# The most time steps x layers that are unrolled. An unrolled graph has no while loop
+# and is faster, but its size and its compile time grow with every cell.
+_MAX_UNROLLED_CELLS = 30
 
 
 def build_model(
@@ -31,13 +25,12 @@ def build_model(
     init: str = "keras",
     unroll: bool | None = None,
 ) -> keras.Model:
-    """(batch, T, N) -> (batch, N): the report's section 4.3.3.
+    """(batch, T, N) -> (batch, N): the network of the report's section 4.3.3.
 
-    Each layer is a recurrent cell followed by dropout on its output, with a
-    fresh mask at every time step; the recurrent state is never dropped. The
-    head is linear, its weights truncated-normal with standard deviation 1, its
-    bias 0.1. Dropout is `layers.Dropout` between the layers and not the cell's
-    own: that one drops inputs, with one mask for all steps.
+    Each layer is a recurrent cell followed by dropout on its output, with a fresh mask
+    at every time step; the recurrent state is never dropped. So dropout is a layer of
+    its own: a Keras cell's `dropout` drops inputs, with one mask for all steps. The head
+    is linear; its weights are truncated-normal with standard deviation 1, its bias 0.1.
 
     An LSTM layer of size S on inputs of width D has 4·S·(D + S + 1)
     parameters, the head (S + 1)·N.
@@ -49,21 +42,25 @@ def build_model(
         keep_prob: share of outputs kept; 1 builds no dropout layer.
         cell: "lstm", "gru" or "simple_rnn".
         init: "keras", or "tf1" for TensorFlow 1's initial LSTM weights.
-        unroll: whether time steps are unrolled in the graph; None decides by
-            the graph's size.
+        unroll: whether time steps are unrolled in the graph; None decides by the size
+            of the graph.
 
     Returns:
-        A plain functional Keras model, which loads without this package.
+        A functional Keras model, float32, of Keras's own layers: it loads without this
+        package.
+
+    Raises:
+        ValueError: `cell` or `init` is unknown, or "tf1" is asked for another cell.
     """
     if unroll is None:
-        unroll = num_steps * num_layers <= _MOST_UNROLLED_CELLS
+        unroll = num_steps * num_layers <= _MAX_UNROLLED_CELLS
     inputs = keras.Input((num_steps, input_size), name="windows")
     x = inputs
     for layer in range(num_layers):
         width = input_size if layer == 0 else lstm_size
         last = layer == num_layers - 1
         x = keras.layers.RNN(
-            _make_cell(cell, width, lstm_size, init),
+            make_cell(cell, width, lstm_size, init),
             return_sequences=not last,
             unroll=unroll,
             name=LAST_OUTPUT if last and keep_prob == 1 else f"{cell}_{layer + 1}",
@@ -78,25 +75,3 @@ def build_model(
         name="head",
     )
     return keras.Model(inputs, head(x), name="stock_rnn")
-
-
-def _make_cell(cell: str, width: int, lstm_size: int, init: str) -> keras.layers.Layer:
-    if cell not in _CELLS:
-        raise ValueError(f"cell must be one of {', '.join(_CELLS)}. Received: {cell!r}")
-    if init == "keras":
-        return _CELLS[cell](lstm_size, name="cell")
-    if init != "tf1" or cell != "lstm":
-        raise ValueError(
-            f"init must be 'keras', or 'tf1' with cell 'lstm'. Received: {init!r} with {cell!r}"
-        )
-    # TF1 keeps one matrix of shape (width + size, 4 * size) for input and state,
-    # drawn Glorot-uniform as a whole; Keras keeps two, drawn here from that range.
-    limit = math.sqrt(6.0 / (width + lstm_size + 4 * lstm_size))
-    return keras.layers.LSTMCell(
-        lstm_size,
-        kernel_initializer=keras.initializers.RandomUniform(-limit, limit),
-        recurrent_initializer=keras.initializers.RandomUniform(-limit, limit),
-        # TF1 adds 1 to the forget gate when it runs: the same function and gradient.
-        unit_forget_bias=True,
-        name="cell",
-    )

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from stock_rnn.config import Config
 from stock_rnn.errors import UserError
+from stock_rnn.files import write_json
 from stock_rnn.study.plan import Task
-from stock_rnn.training.runs import write_json
 
 #: How small a gradient counts, as a share of the norm at the drawn weights.
 SMALL_GRADIENT = 1e-2

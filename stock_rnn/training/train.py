@@ -6,9 +6,9 @@ import logging
 from pathlib import Path
 
 from stock_rnn.config import Config, flag
-from stock_rnn.data.dataset import StockDataSet
+from stock_rnn.data import dataset_of, prices_of
 from stock_rnn.errors import UserError
-from stock_rnn.prices import Prices, load_prices
+from stock_rnn.files import remove_part_files
 from stock_rnn.terminal import quiet_import
 from stock_rnn.training import runs
 from stock_rnn.training.runs import Run
@@ -27,31 +27,36 @@ def train(
 ) -> Run:
     """Train a configuration and leave its run directory.
 
-    Same configuration, same prices, same machine: the same weights, bit for
-    bit, also when it was interrupted at any moment and resumed. For that
-    TensorFlow's deterministic operations are switched on for the process, and
-    Python's, NumPy's and Keras's random generators are seeded.
+    The same configuration, prices and machine give the same weights, bit for bit, even
+    if the training was interrupted at any moment and resumed. For that, TensorFlow's
+    deterministic operations are switched on, and Python's, NumPy's and Keras's random
+    generators are seeded, for the whole process.
 
     Args:
         config: the settings.
-        run_name: instead of the name spelled out from the settings.
-        models_dir, logs_dir: where runs and event files go.
-        resume: go on with an interrupted run; a new one is started, and a
-            complete one left as it is.
+        run_name: another name than the one made from the settings.
+        models_dir, logs_dir: the folders of all runs.
+        resume: go on with an interrupted run. If there is none, a new one is started; a
+            complete run is left as it is.
         overwrite: replace an existing run.
 
+    Returns:
+        The run, complete.
+
     Raises:
-        UserError: the prices, the existing run, or the course of the training
-            do not allow it.
+        UserError: the prices cannot be had or are too few; the run exists, is locked or
+            was begun with other settings; the loss diverges; or a folder cannot be
+            written.
     """
     run = Run(run_name or runs.run_name(config), models_dir, logs_dir)
     with runs.locked(run):
         resuming = resume and run.config.exists()
         if resuming:
-            check_same(run, config)
+            _check_same(run, config)
             if run.complete:
                 _log.info("run %s is complete", run.folder)
                 return run
+            remove_part_files(run.folder)
             prices = runs.read_prices(run)
         else:
             prices = prices_of(config)
@@ -65,39 +70,11 @@ def train(
     return run
 
 
-def prices_of(config: Config) -> Prices:
-    """The prices that a configuration asks for."""
-    return load_prices(
-        config.symbol,
-        source=config.source,
-        csv=config.csv,
-        period=config.period,
-        start=config.start,
-        end=config.end,
-        need_open=config.open_and_close,
-    )
-
-
-def dataset_of(config: Config, prices: Prices) -> StockDataSet:
-    """The windows that a configuration cuts from prices."""
-    return StockDataSet.from_prices(
-        prices,
-        open_and_close=config.open_and_close,
-        input_size=config.input_size,
-        num_steps=config.num_steps,
-        normalized=config.normalized,
-        split=config.split,
-        test_ratio=config.test_ratio,
-        train_ratio=config.train_ratio,
-        seed=config.seed,
-    )
-
-
-def check_same(run: Run, config: Config) -> None:
-    """An interrupted run goes on only with the settings it began with.
+def _check_same(run: Run, config: Config) -> None:
+    """Check that a run is resumed with the settings it was begun with.
 
     Raises:
-        UserError: they differ; the message names each.
+        UserError: they differ; the message names each difference.
     """
     differing = runs.read_record(run).config.differences(config)
     if differing:

@@ -1,4 +1,7 @@
-"""Whatever a user gets wrong: exit code 2, one line that names it, no traceback."""
+"""Whatever a user gets wrong: exit code 2, one line that names it, no traceback.
+
+The commands run in this process; one of each kind is repeated as a real process.
+"""
 
 import hashlib
 import shutil
@@ -102,9 +105,9 @@ def assert_one_line(answer, script, named):
 
 
 @pytest.mark.parametrize("name", BAD_CSVS)
-def test_bad_csv(name, folder, run_script):
+def test_a_bad_csv_is_refused(name, folder, run_here):
     before = fingerprint(folder)
-    answer = run_script("train.py", "--csv", f"{name}.csv", cwd=folder)
+    answer = run_here("train.py", "--csv", f"{name}.csv", cwd=folder)
     assert_one_line(answer, "train.py", BAD_CSVS[name][1])
     assert fingerprint(folder) == before
     assert not list((folder / "models").glob("*rmsprop*/config.json"))
@@ -149,10 +152,10 @@ TRAIN = {
 
 
 @pytest.mark.parametrize("name", TRAIN)
-def test_bad_training(name, folder, run_script):
+def test_train_refuses_what_it_cannot_do(name, folder, run_here):
     words, named = TRAIN[name]
     before = fingerprint(folder)
-    assert_one_line(run_script("train.py", *words, cwd=folder), "train.py", named)
+    assert_one_line(run_here("train.py", *words, cwd=folder), "train.py", named)
     assert fingerprint(folder) == before
 
 
@@ -174,14 +177,28 @@ EVALUATE = {
 
 
 @pytest.mark.parametrize("name", EVALUATE)
-def test_bad_evaluation(name, folder, run_script):
+def test_evaluate_refuses_what_it_cannot_do(name, folder, run_here):
     words, named = EVALUATE[name]
     before = fingerprint(folder)
-    assert_one_line(run_script("evaluate.py", *words, cwd=folder), "evaluate.py", named)
+    assert_one_line(run_here("evaluate.py", *words, cwd=folder), "evaluate.py", named)
     assert fingerprint(folder) == before
 
 
-def test_no_network(folder, run_script):
+@pytest.mark.parametrize(
+    ("script", "words", "named"),
+    [
+        ("train.py", *TRAIN["unknown flag"]),
+        ("train.py", ["--csv", "negative.csv"], "line 9"),
+        ("evaluate.py", *EVALUATE["corrupt model"]),
+    ],
+)
+def test_a_real_process_ends_the_same_way(script, words, named, folder, run_script):
+    answer = run_script(script, *words, cwd=folder)
+    assert_one_line(answer, script, named)
+    assert answer.stdout == ""
+
+
+def test_without_a_network_the_line_advises_a_csv(folder, run_script):
     # A proxy that nobody listens at stands for a machine without a network.
     env = {
         "HTTPS_PROXY": "http://127.0.0.1:9",
@@ -202,10 +219,10 @@ def test_no_network(folder, run_script):
         ("nulls", [*ROWS, "2020-06-01,null", "2020-06-02,"]),
     ],
 )
-def test_what_can_be_mended_is_mended_and_said(name, rows, folder, run_script):
+def test_rows_that_can_be_repaired_are_repaired_and_reported(name, rows, folder, run_here):
     (folder / f"{name}.csv").write_text(csv(*rows))
     words = ["--csv", f"{name}.csv", "--max-epoch", "1", "--hessian-every", "0", "--run-name", name]
-    answer = run_script("train.py", *words, cwd=folder)
+    answer = run_here("train.py", *words, cwd=folder)
     assert answer.returncode == 0, answer.stderr
     said = {"unsorted": "sorted", "doubled-same": "repeat", "nulls": "dropped 2"}[name]
     assert said in answer.stderr

@@ -35,7 +35,7 @@ def test_help_needs_no_tensorflow(run_script, tmp_path):
         assert f" {slow}\n" not in answer.stderr
 
 
-def test_train_says_what_it_made_and_nothing_else(trained):
+def test_train_prints_its_files_and_nothing_else(trained):
     folder, answer = trained
     for path in (f"models/{NAME}/model.keras", f"models/{NAME}/history.csv"):
         assert path in answer.stdout
@@ -59,7 +59,7 @@ def test_evaluate_of_the_newest_run(evaluated):
     assert f"{content['scores']['test']['mse']:.3g}" in lines[3]
 
 
-def test_the_test_loss_is_what_training_saw_and_what_the_predictions_give(evaluated):
+def test_the_test_loss_is_that_of_the_history_and_of_the_predictions(evaluated):
     folder, _ = evaluated
     run = folder / "models" / NAME
     history = pd.read_csv(run / "history.csv")
@@ -84,7 +84,7 @@ def test_predictions_as_prices(evaluated):
     np.testing.assert_allclose(table.predicted_price, (1 + table.predicted) * before)
 
 
-def test_the_pictures_are_pictures(evaluated):
+def test_the_pictures_show_actual_and_predicted(evaluated):
     folder, _ = evaluated
     for name in ("predictions_normalized.png", "predictions_price.png"):
         picture = imread(folder / "models" / NAME / name)
@@ -96,38 +96,38 @@ def test_the_pictures_are_pictures(evaluated):
         assert ((blue > 0.6) & (red < 0.2)).sum() > 100
 
 
-def test_evaluate_on_another_symbol_and_on_a_csv(run_script, evaluated):
+def test_evaluate_on_another_symbol_and_on_a_csv(run_here, evaluated):
     folder, _ = evaluated
     run = folder / "models" / NAME
     before = (run / "final_predictions.json").read_bytes()
-    answer = run_script("evaluate.py", NAME, "--symbol", "^IXIC", cwd=folder)
+    answer = run_here("evaluate.py", NAME, "--symbol", "^IXIC", cwd=folder)
     assert answer.returncode == 0, answer.stderr
     assert "^IXIC (bundled)" in answer.stdout
     days = pd.bdate_range("2020-01-01", periods=60)
     pd.DataFrame({"DATE": days, "close": np.linspace(10, 20, 60)}).to_csv(
         folder / "mine.csv", index=False
     )
-    answer = run_script("evaluate.py", run, "--csv", "mine.csv", "--symbol", "MINE", cwd=folder)
+    answer = run_here("evaluate.py", run, "--csv", "mine.csv", "--symbol", "MINE", cwd=folder)
     assert answer.returncode == 0, answer.stderr
     assert ["all", "57"] in [line.split()[:2] for line in answer.stdout.splitlines()]
     assert len(list(run.glob("evaluations/*/final_predictions.json"))) == 2
     assert (run / "final_predictions.json").read_bytes() == before
 
 
-def test_an_existing_run_is_left_alone(run_script, trained):
+def test_an_existing_run_is_left_alone(run_here, trained):
     folder, _ = trained
     model = folder / "models" / NAME / "model.keras"
     before = model.read_bytes()
-    answer = run_script("train.py", *QUICK, cwd=folder)
+    answer = run_here("train.py", *QUICK, cwd=folder)
     assert answer.returncode == 2
     assert answer.stderr.splitlines()[-1].startswith("train.py: error: run models")
     assert "--overwrite" in answer.stderr
     assert model.read_bytes() == before
 
 
-def test_underscores_and_presets_on_the_command_line(run_script, tmp_path):
+def test_underscores_and_presets_on_the_command_line(run_here, tmp_path):
     words = ["--preset", "table5.1", "--max_epoch=1", "--lstm_size=2", "--period", "1y"]
-    answer = run_script("train.py", *words, "--run-name", "r", cwd=tmp_path)
+    answer = run_here("train.py", *words, "--run-name", "r", cwd=tmp_path)
     assert answer.returncode == 0, answer.stderr
     config = json.loads((tmp_path / "models/r/config.json").read_text())["config"]
     assert (config["optimizer"], config["max_epoch"], config["lstm_size"]) == ("sgd", 1, 2)

@@ -1,14 +1,15 @@
 import shutil
 
+import keras
 import numpy as np
 import pytest
 
 import stock_rnn
+from stock_rnn.data import dataset_of, prices_of
 from stock_rnn.errors import UserError
-from stock_rnn.training.train import dataset_of, prices_of
 
 
-def test_three_lines_from_prices_to_prices(small_run, small_config):
+def test_predict_equals_the_network_applied_by_hand(small_run, small_config):
     prices = prices_of(small_config).close
     forecaster = stock_rnn.load_run("small", models_dir=small_run.models_dir)
     tomorrow = forecaster.predict(prices)
@@ -27,34 +28,39 @@ def test_predict_agrees_with_the_data_set(small_run, small_config):
     last = data.test[-1:]
     expected = data.to_prices(predicted[-1:], last)[0]
     np.testing.assert_allclose(forecaster.predict(prices.close[:-1]), expected, rtol=1e-6)
-    ahead = data.latest_to_prices(forecaster.predict_windows(data.latest_input()))
-    np.testing.assert_allclose(forecaster.predict(prices.close), ahead, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
     "prices", [np.ones(3), np.ones((4, 1)), np.array([1, 2, 3, np.nan]), np.array([1, 2, 0, 4])]
 )
-def test_bad_prices(small_run, prices):
+def test_bad_prices_are_refused(small_run, prices):
     with pytest.raises(UserError, match="predict needs"):
         stock_rnn.load_run(small_run.folder).predict(prices)
 
 
-def test_last_and_best_are_different_models(small_run, tmp_path):
+@pytest.fixture
+def copied_run(small_run, tmp_path):
+    """A copy of the run, for tests that change it: its folder."""
     shutil.copytree(small_run.folder, tmp_path / "m" / "small")
-    last = stock_rnn.load_run("small", models_dir=tmp_path / "m")
-    best = stock_rnn.load_run("small", models_dir=tmp_path / "m", which="best")
-    assert last.run.model.name == "model.keras"
-    assert best.model is not last.model
+    return tmp_path / "m" / "small"
+
+
+def test_last_and_best_are_the_models_of_their_files(copied_run):
+    changed = keras.saving.load_model(copied_run / "best.keras")
+    changed.set_weights([weight + 1 for weight in changed.get_weights()])
+    changed.save(copied_run / "best.keras")
+    windows = np.linspace(-0.1, 0.1, 6).reshape(2, 3, 1)
+    for which, name in (("last", "model.keras"), ("best", "best.keras")):
+        expected = keras.saving.load_model(copied_run / name)(windows)
+        found = stock_rnn.load_run(copied_run, which=which).predict_windows(windows)
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
     with pytest.raises(UserError, match="one of last, best"):
-        stock_rnn.load_run("small", models_dir=tmp_path / "m", which="first")
+        stock_rnn.load_run(copied_run, which="first")
 
 
-def test_a_model_with_code_is_refused(small_run, tmp_path):
-    import keras
-
-    shutil.copytree(small_run.folder, tmp_path / "m" / "small")
+def test_a_model_with_code_is_refused(copied_run):
     inputs = keras.Input((3, 1))
     outputs = keras.layers.Lambda(lambda x: x[:, -1])(inputs)
-    keras.Model(inputs, outputs).save(tmp_path / "m" / "small" / "model.keras")
+    keras.Model(inputs, outputs).save(copied_run / "model.keras")
     with pytest.raises(UserError, match="cannot be loaded"):
-        stock_rnn.load_run("small", models_dir=tmp_path / "m")
+        stock_rnn.load_run(copied_run)

@@ -1,3 +1,4 @@
+import arch.bootstrap
 import numpy as np
 import pytest
 
@@ -18,21 +19,33 @@ def test_predicting_persistence_has_no_skill():
     assert (result.skill, result.interval) == (0.0, (0.0, 0.0))
 
 
-def test_a_perfect_persistence_leaves_skill_undefined():
+def test_skill_is_undefined_where_persistence_has_no_error():
     actual = np.zeros((50, 1))
     result = score(actual, actual + 1, actual)
     assert np.isnan(result.skill)
     assert np.isnan(result.interval).all()
 
 
-def test_many_examples_cost_little_and_agree():
+def test_many_examples_are_binned_and_have_the_interval_of_the_central_limit(monkeypatch):
+    sizes = []
+
+    class Spy(arch.bootstrap.StationaryBootstrap):
+        def __init__(self, block, errors, reference, **options):
+            sizes.append((len(errors), len(reference)))
+            super().__init__(block, errors, reference, **options)
+
+    monkeypatch.setattr(arch.bootstrap, "StationaryBootstrap", Spy)
     rng = np.random.default_rng(0)
-    actual = rng.normal(size=(400_000, 1))
-    result = score(actual, 0.1 * actual, np.zeros_like(actual))
-    assert result.skill == pytest.approx(0.19, abs=1e-9)
-    low, high = result.interval
-    assert low <= 0.19 + 1e-9
-    assert high >= 0.19 - 1e-9
+    actual, noise = rng.normal(size=(2, 400_000, 1))
+    result = score(actual, 0.1 * actual + 0.5 * noise, np.zeros_like(actual))
+    assert sizes == [(10_000, 10_000)]
+    # The delta method: a ratio of means has the standard error of errors - ratio * reference.
+    errors, reference = ((0.5 * noise - 0.9 * actual) ** 2).ravel(), (actual**2).ravel()
+    ratio = errors.mean() / reference.mean()
+    deviation = np.std(errors - ratio * reference) / reference.mean() / np.sqrt(len(errors))
+    assert result.skill == pytest.approx(1 - ratio, abs=1e-12)
+    ends = (np.array(result.interval) - result.skill) / deviation
+    np.testing.assert_allclose(ends, [-1.96, 1.96], atol=0.25)
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from stock_rnn.network.model import LAST_OUTPUT, build_model
+from stock_rnn.network import LAST_OUTPUT, build_model
 
 
 def sigmoid(x):
@@ -24,7 +24,7 @@ def numpy_lstm(x, kernel, recurrent, bias):
 
 @pytest.mark.parametrize("unroll", [True, False])
 @pytest.mark.parametrize("layers", [1, 3])
-def test_the_forward_pass_is_a_numpy_lstms(layers, unroll):
+def test_the_forward_pass_equals_that_of_a_numpy_lstm(layers, unroll):
     keras.utils.set_random_seed(0)
     model = build_model(
         input_size=2, num_steps=4, num_layers=layers, lstm_size=5, unroll=unroll, keep_prob=0.5
@@ -41,7 +41,7 @@ def test_the_forward_pass_is_a_numpy_lstms(layers, unroll):
 @pytest.mark.parametrize(
     ("layers", "size", "width"), [(1, 32, 1), (1, 128, 1), (5, 128, 1), (2, 7, 4)]
 )
-def test_parameter_counts(layers, size, width):
+def test_the_number_of_parameters_follows_the_formula(layers, size, width):
     model = build_model(input_size=width, num_steps=3, num_layers=layers, lstm_size=size)
     first = 4 * size * (width + size + 1)
     others = 4 * size * (size + size + 1)
@@ -77,7 +77,7 @@ def test_dropout_draws_a_fresh_mask_at_each_step_and_keeps_the_mean():
     np.testing.assert_allclose(dropped[masks], kept[masks] / 0.8, rtol=1e-5)
 
 
-def test_probing_without_training_draws_no_random_numbers():
+def test_a_forward_pass_without_training_draws_no_random_numbers():
     model = build_model(num_steps=3, num_layers=2, lstm_size=4)
     before = [v.numpy().copy() for v in model.variables]
     model(np.ones((2, 3, 1)), training=False)
@@ -102,12 +102,12 @@ def test_tf1_initial_weights():
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "simple_rnn"])
 @pytest.mark.parametrize("keep_prob", [0.5, 1.0])
-def test_the_last_output_is_found_whatever_the_cell(cell, keep_prob):
+def test_the_last_output_has_the_same_name_for_every_cell(cell, keep_prob):
     model = build_model(num_steps=2, num_layers=2, lstm_size=4, cell=cell, keep_prob=keep_prob)
     assert model.get_layer(LAST_OUTPUT).output.shape == (None, 4)
 
 
-def test_it_loads_without_this_package(tmp_path):
+def test_a_saved_model_loads_without_this_package(tmp_path):
     import subprocess
     import sys
 

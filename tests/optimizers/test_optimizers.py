@@ -25,7 +25,7 @@ def test_rmsprop_tf1_follows_its_formula(momentum):
     np.testing.assert_allclose(optimizer.mean_square(variable).numpy(), v, rtol=1e-6)
 
 
-def test_its_first_step_is_not_keras_s():
+def test_the_first_steps_of_both_rmsprops():
     steps = {}
     for name in ("rmsprop", "rmsprop-tf1"):
         variable = keras.Variable(np.zeros(1))
@@ -38,7 +38,7 @@ def test_its_first_step_is_not_keras_s():
     assert steps["rmsprop-tf1"] == pytest.approx(1e-4 / np.sqrt(0.901), rel=1e-4)
 
 
-def test_it_survives_saving(tmp_path):
+def test_a_saved_optimizer_is_restored(tmp_path):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile(optimizer=RMSPropTF1(0.01, rho=0.7, momentum=0.5), loss="mse")
     x = np.random.default_rng(0).normal(size=(8, 2))
@@ -51,7 +51,7 @@ def test_it_survives_saving(tmp_path):
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.5])
-def test_the_preconditioner_is_the_accumulators(momentum):
+def test_the_preconditioner_is_the_root_of_the_accumulators(momentum):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile(optimizer=RMSPropTF1(0.25, momentum=momentum), loss="mse")
     x = np.random.default_rng(0).normal(size=(8, 2)).astype("f4")
@@ -63,7 +63,7 @@ def test_the_preconditioner_is_the_accumulators(momentum):
     assert stability_line(model.optimizer) == pytest.approx(2 * (1 + momentum) / 0.25)
 
 
-def test_names():
+def test_optimizers_by_name():
     kinds = {
         "sgd": keras.optimizers.SGD,
         "rmsprop": keras.optimizers.RMSprop,

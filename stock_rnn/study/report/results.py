@@ -12,14 +12,13 @@ import matplotlib as mpl
 import pandas as pd
 
 from stock_rnn.errors import UserError
-from stock_rnn.files import replacing
+from stock_rnn.files import replacing, write_json
 from stock_rnn.study import records
 from stock_rnn.study.judge.claims import PRIMARY, VARIANTS, Study
 from stock_rnn.study.judge.verdicts import Verdict, judge_all, show
 from stock_rnn.study.records import Record
 from stock_rnn.study.report import figures, tables
 from stock_rnn.study.report.page import render_page
-from stock_rnn.training.runs import write_json
 
 _log = logging.getLogger("stock_rnn.study")
 

@@ -20,7 +20,7 @@ from stock_rnn.curvature import (
     spectral_density,
     stability_line,
 )
-from stock_rnn.data.dataset import StockDataSet
+from stock_rnn.data import StockDataSet
 from stock_rnn.study.plan import Task
 from stock_rnn.study.run.saddle_start import Saddle
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from stock_rnn.data import dataset_of
 from stock_rnn.errors import UserError
 from stock_rnn.prices import Prices
 from stock_rnn.study.plan import Task
 from stock_rnn.study.records import ESCAPED, Record, versions
 from stock_rnn.terminal import quiet_import
 from stock_rnn.training import runs
-from stock_rnn.training.train import dataset_of
 
 #: How far beside the saddle a run starts, along the eigenvector of λ_min.
 RADIUS = 1e-3
@@ -62,7 +62,8 @@ def _use_one_thread() -> None:
 
 def _run(task: Task, prices: Prices) -> Record:
     from stock_rnn.study.run.observing import Losses, Observer, StopWhen
-    from stock_rnn.training.fit import StopOnDivergence, compiled, fit_epochs, learning_rate_decay
+    from stock_rnn.training.callbacks import StopOnDivergence
+    from stock_rnn.training.fit import compiled, fit_epochs, learning_rate_decay
 
     begin = time.perf_counter()
     config = task.config

@@ -1,4 +1,4 @@
-"""All state of a training after an epoch, in one file, and back again."""
+"""The state of a training after an epoch, saved and restored."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ import keras
 import numpy as np
 
 from stock_rnn.errors import UserError
-from stock_rnn.files import replacing
+from stock_rnn.files import atomic_write
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Saves after every epoch what an uninterrupted training would go on with.
+    """Saves after every epoch all that a resumed training needs.
 
-    That is: weights, the random streams of dropout, the optimizer's state, the
-    epoch, and the best epoch's weights. The order of batches is a function of
-    seed and epoch, and the learning rate one of the epoch: neither is state.
+    That is: the weights, the states of the seed generators of dropout, the optimizer's
+    variables, the epoch, and the weights of the best epoch. The order of batches is a
+    function of seed and epoch, and the learning rate a function of the epoch: neither is
+    saved.
 
-    The best epoch is the one with the lowest *training* loss. Choosing by the
-    test loss would be peeking at the test set.
+    The best epoch has the lowest *training* loss: to choose it by the test loss would
+    leak the test set.
 
-    Put it after the callbacks that write: what they do has then been done for
-    every epoch that the checkpoint covers.
+    Put it after the callbacks that write files: an epoch that is saved here has then
+    been written by all of them.
 
     Args:
-        path: an .npz file, replaced whole after each epoch.
+        path: an .npz file, replaced after each epoch.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,7 +39,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.best_weights: list[np.ndarray] = []
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Save."""
+        """Save the state; take the weights as the best ones if the loss is the lowest yet."""
         self.epoch = epoch + 1
         loss = float((logs or {})["loss"])
         if loss < self.best_loss:
@@ -47,11 +48,14 @@ class Checkpoint(keras.callbacks.Callback):
         arrays: dict[str, Any] = {"epoch": self.epoch, "best_loss": self.best_loss}
         arrays |= {f"best/{i}": values for i, values in enumerate(self.best_weights)}
         arrays |= {f"state/{i}": v.numpy() for i, v in enumerate(self._state())}
-        with replacing(self.path) as temporary:
-            np.savez(temporary, **arrays)
+        with atomic_write(self.path) as part:
+            np.savez(part, **arrays)
 
     def restore(self, model: keras.Model) -> None:
-        """Put a compiled model with a built optimizer into the saved state.
+        """Put a model into the saved state.
+
+        Args:
+            model: compiled, with its optimizer built, of the shape that was saved.
 
         Raises:
             UserError: the file is damaged or does not fit the model.
@@ -69,5 +73,5 @@ class Checkpoint(keras.callbacks.Callback):
             ) from error
 
     def _state(self) -> list[keras.Variable]:
-        # `variables` holds the seed generators' states, which `weights` leaves out.
+        # `variables` has the seed generators' states; `weights` has not.
         return [*self.model.variables, *self.model.optimizer.variables]

@@ -1,4 +1,4 @@
-"""Learning-rate decay: a pure function, and the Keras callback over it."""
+"""Learning-rate decay: the schedule, and the callback that applies it."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ def decayed_learning_rate(
 ) -> float:
     """init · decay ** max(epoch + 1 - init_epoch, 0), epochs counted from 0.
 
-    The appendix's schedule: constant for the first `init_epoch` epochs, then
-    one more factor `learning_rate_decay` each epoch.
+    Constant for the first `init_epoch` epochs, then multiplied by
+    `learning_rate_decay` each epoch. Source: the report's appendix.
     """
     return init_learning_rate * learning_rate_decay ** max(epoch + 1 - init_epoch, 0)
 
 
 class LearningRateDecay(keras.callbacks.Callback):
-    """Sets the optimizer's learning rate before each epoch and logs it.
+    """Sets the learning rate before each epoch; adds `learning_rate` to the logs.
 
-    Stateless: the rate depends on the epoch's number alone, so a resumed
-    training goes on with the right one. Logs `learning_rate`.
+    The rate depends on the epoch's number alone, so a resumed training has the right
+    one. The arguments are those of `decayed_learning_rate`.
     """
 
     def __init__(
@@ -40,10 +40,10 @@ class LearningRateDecay(keras.callbacks.Callback):
         return decayed_learning_rate(epoch, **self._schedule)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Set the rate."""
+        """Set the learning rate."""
         self.model.optimizer.learning_rate = self.rate(epoch)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Log the rate that this epoch was trained with."""
+        """Log the rate that the epoch was trained with."""
         if logs is not None:
             logs["learning_rate"] = self.rate(epoch)

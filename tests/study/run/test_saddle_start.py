@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from stock_rnn.curvature import HessianOperator, exact_hessian
-from stock_rnn.network.model import build_model
+from stock_rnn.network import build_model
 from stock_rnn.study.run.saddle_start import Saddle, constructed_saddle
 
 UNITS = 4

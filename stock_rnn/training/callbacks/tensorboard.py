@@ -1,4 +1,4 @@
-"""What a run shows in TensorBoard."""
+"""A run's scalars, histograms, graph and pictures in TensorBoard."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from tensorboard.plugins.hparams import api as hparams
 
 from stock_rnn import plots
-from stock_rnn.config import Config
 from stock_rnn.curvature.tracking.measurement import SCALARS as CURVATURE_SCALARS
-from stock_rnn.data.dataset import StockDataSet
-from stock_rnn.network.model import LAST_OUTPUT
+from stock_rnn.data import StockDataSet
+from stock_rnn.network import LAST_OUTPUT
 
 _PICTURES = 10
 _HISTOGRAM_EXAMPLES = 4096
@@ -23,14 +21,14 @@ _HISTOGRAM_EXAMPLES = 4096
 class RunTensorBoard(keras.callbacks.TensorBoard):
     """Keras's scalars and weight histograms, in the runs `train` and `test`.
 
-    Besides, in `train`: the graph of the network, which Keras 3 leaves out for
-    models of one's own class; in `test`: a histogram of the last LSTM output and, about ten
-    times in a training, the picture of predicted against actual. Whatever an
-    epoch wrote is on disk when the epoch ends.
+    It adds to `train` the network's graph, which Keras 3 leaves out for subclassed
+    models. It adds to `test` a histogram of the last LSTM output and, about ten times in
+    a training, the picture of predicted against actual. Everything is on disk when the
+    epoch ends.
 
     Args:
         log_dir: logs/RUN.
-        dataset: whose newest test examples are shown.
+        dataset: its newest test examples are shown.
         max_epoch: epochs of the training, by which the pictures are spaced.
     """
 
@@ -41,7 +39,7 @@ class RunTensorBoard(keras.callbacks.TensorBoard):
         self._max_epoch = max_epoch
 
     def set_model(self, model: keras.Model) -> None:
-        """Name Keras's run `validation` what it is here: `test`."""
+        """Name the run that Keras calls `validation` `test`."""
         super().set_model(model)
         self._val_dir = str(Path(self.log_dir) / "test")
         head = model.get_layer(LAST_OUTPUT).output
@@ -57,8 +55,8 @@ class RunTensorBoard(keras.callbacks.TensorBoard):
             tf.summary.graph(graph)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Write Keras's summaries, ours, and flush."""
-        # What the run `hessian` shows is not shown again under Keras's names.
+        """Write Keras's summaries, then those of this class."""
+        # The run `hessian` has the curvature already.
         logs = {name: v for name, v in (logs or {}).items() if name not in CURVATURE_SCALARS}
         super().on_epoch_end(epoch, logs)
         with self._val_writer.as_default(step=epoch):
@@ -89,17 +87,3 @@ class RunTensorBoard(keras.callbacks.TensorBoard):
             ylabel="change since the window before" if data.normalized else "price",
         )
         return tf.image.decode_png(plots.png(figure), channels=3)[None]
-
-
-def write_hparams(log_dir: Path, config: Config) -> None:
-    """The settings as TensorBoard's table, with the losses of both runs as metrics."""
-    settings = {name: str(v) if v is None else v for name, v in config.to_dict().items()}
-    metrics = [
-        hparams.Metric("epoch_loss", group=group, display_name=f"{group} loss")
-        for group in ("train", "test")
-    ]
-    writer = tf.summary.create_file_writer(str(log_dir))
-    with writer.as_default():
-        hparams.hparams_config(hparams=[hparams.HParam(name) for name in settings], metrics=metrics)
-        hparams.hparams(settings, trial_id=log_dir.name)
-    writer.close()

@@ -1,0 +1,137 @@
+from .algorithms.dense import (
+    ExactHessian,
+    ExactSpectrum,
+    TooLargeError,
+    exact_hessian,
+    exact_spectrum,
+)
+from .algorithms.density import (
+    NegativeFraction,
+    SpectralDensity,
+    negative_fraction,
+    spectral_density,
+)
+from .algorithms.estimate import (
+    Estimate,
+)
+from .algorithms.extreme import (
+    Eigenpairs,
+    ExtremeEigenpairs,
+    extreme_eigenpairs,
+    top_eigenpairs,
+)
+from .algorithms.trace import (
+    trace,
+)
+from .analysis.critical_point import (
+    CriticalPoint,
+    classify_critical_point,
+    condition_number,
+)
+from .analysis.landscape import (
+    LossSlice,
+    NegativeDirection,
+    NegativeShare,
+    TaylorStep,
+    curvature_along_gradient,
+    loss_along,
+    negative_direction,
+    negative_subspace_share,
+    taylor_step,
+)
+from .analysis.resampling import (
+    SamplingError,
+    sampling_error,
+)
+from .operators.blocks import (
+    RestrictedOperator,
+    gate_blocks,
+    layer_blocks,
+    select_variables,
+)
+from .operators.errors import (
+    NoGradientError,
+    NonDeterministicLossError,
+    NonFiniteError,
+    SecondDerivativeError,
+)
+from .operators.hessian import (
+    HessianOperator,
+)
+from .operators.operator import (
+    LinearCombination,
+    Operator,
+)
+from .operators.preconditioned import (
+    PreconditionedOperator,
+    preconditioned,
+    register_preconditioner,
+    stability_line,
+)
+from .operators.protocol import (
+    LossOperator,
+    SymmetricOperator,
+)
+from .tracking.callback import (
+    HessianCallback,
+)
+from .tracking.measurement import (
+    Measurement,
+    load_measurements,
+    measure,
+    save_measurements,
+)
+
+__all__ = [
+    "CriticalPoint",
+    "Eigenpairs",
+    "Estimate",
+    "ExactHessian",
+    "ExactSpectrum",
+    "ExtremeEigenpairs",
+    "HessianCallback",
+    "HessianOperator",
+    "LinearCombination",
+    "LossOperator",
+    "LossSlice",
+    "Measurement",
+    "NegativeDirection",
+    "NegativeFraction",
+    "NegativeShare",
+    "NoGradientError",
+    "NonDeterministicLossError",
+    "NonFiniteError",
+    "Operator",
+    "PreconditionedOperator",
+    "RestrictedOperator",
+    "SamplingError",
+    "SecondDerivativeError",
+    "SpectralDensity",
+    "SymmetricOperator",
+    "TaylorStep",
+    "TooLargeError",
+    "classify_critical_point",
+    "condition_number",
+    "curvature_along_gradient",
+    "exact_hessian",
+    "exact_spectrum",
+    "extreme_eigenpairs",
+    "gate_blocks",
+    "layer_blocks",
+    "load_measurements",
+    "loss_along",
+    "measure",
+    "negative_direction",
+    "negative_fraction",
+    "negative_subspace_share",
+    "preconditioned",
+    "register_preconditioner",
+    "sampling_error",
+    "save_measurements",
+    "select_variables",
+    "spectral_density",
+    "stability_line",
+    "taylor_step",
+    "top_eigenpairs",
+    "trace",
+]

@@ -1,0 +1,47 @@
+"""Which examples train, and which test."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stock_rnn.errors import UserError
+
+IntArray = NDArray[np.integer]
+
+
+def split_examples(
+    count: int, *, split: str, test_ratio: float, train_ratio: float, seed: int
+) -> tuple[IntArray, IntArray]:
+    """Which examples train and which test.
+
+    chronological (the report's appendix): the first int(count * (1 - test_ratio))
+    train, the rest test. random (the report's section 5.1): int(count * train_ratio)
+    train, drawn without replacement; the rest test.
+
+    Args:
+        count: number of examples.
+        split: "chronological" or "random".
+        test_ratio, train_ratio: shares, in (0, 1).
+        seed: of the random split.
+
+    Returns:
+        (n_train,) and (n_test,) int32, both ascending; disjoint, together 0..count-1.
+
+    Raises:
+        UserError: `split` is neither of the two.
+    """
+    if split == "chronological":
+        n_train = int(count * (1.0 - test_ratio))
+        everything = np.arange(count, dtype=np.int32)
+        return everything[:n_train], everything[n_train:]
+    if split == "random":
+        n_train = int(count * train_ratio)
+        drawn = np.random.default_rng(seed).choice(count, size=n_train, replace=False)
+        in_training = np.zeros(count, dtype=bool)
+        in_training[drawn] = True
+        return (
+            np.flatnonzero(in_training).astype(np.int32),
+            np.flatnonzero(~in_training).astype(np.int32),
+        )
+    raise UserError(f"split must be one of chronological, random. Received: {split!r}")

@@ -1,0 +1,42 @@
+"""The progress of a training, for whoever watches it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import keras
+import tqdm
+
+
+class Progress(keras.callbacks.Callback):
+    """Shows epochs and losses on stderr: a bar on a terminal, about ten lines elsewhere.
+
+    Args:
+        first_epoch: epochs already done.
+        max_epoch: epochs of the whole training.
+    """
+
+    _LINES = 10
+
+    def __init__(self, first_epoch: int, max_epoch: int) -> None:
+        super().__init__()
+        self._max_epoch = max_epoch
+        self._line_every = max(1, max_epoch // self._LINES)
+        self._bar: Any = tqdm.tqdm(
+            initial=first_epoch, total=max_epoch, unit="epoch", disable=not sys.stderr.isatty()
+        )
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Show the losses."""
+        logs = logs or {}
+        losses = f"train {logs['loss']:.6f}, test {logs['val_loss']:.6f}"
+        if not self._bar.disable:
+            self._bar.set_postfix_str(losses)
+            self._bar.update()
+        elif (epoch + 1) % self._line_every == 0 or epoch + 1 == self._max_epoch:
+            print(f"epoch {epoch + 1}/{self._max_epoch}: {losses}", file=sys.stderr)
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        """End the bar's line."""
+        self._bar.close()

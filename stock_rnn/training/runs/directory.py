@@ -1,0 +1,197 @@
+"""The run directory: its name, its files, its lock; finding existing runs."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import filelock
+
+from stock_rnn.config import Config
+from stock_rnn.errors import UserError
+from stock_rnn.prices import Prices
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._^=+-]{0,199}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run's name and the paths of its files. Reads and writes nothing.
+
+    Args:
+        name: 1 to 200 letters, digits or ._^=+-, the first a letter or digit.
+        models_dir, logs_dir: the folders of all runs.
+
+    Raises:
+        UserError: the name is another.
+    """
+
+    name: str
+    models_dir: Path
+    logs_dir: Path
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise UserError(
+                "a run's name must be 1 to 200 letters, digits or ._^=+-, and start with a letter "
+                f"or digit. Received: --run-name {self.name!r}"
+            )
+
+    @property
+    def folder(self) -> Path:
+        """models/RUN."""
+        return self.models_dir / self.name
+
+    @property
+    def logs(self) -> Path:
+        """logs/RUN, TensorBoard's event files."""
+        return self.logs_dir / self.name
+
+    @property
+    def config(self) -> Path:
+        """The record: settings, data, versions, revision."""
+        return self.folder / "config.json"
+
+    @property
+    def prices(self) -> Path:
+        """The prices it was trained on."""
+        return self.folder / "prices.npz"
+
+    @property
+    def model(self) -> Path:
+        """The model after the last epoch. It is written last: a run that has it is complete."""
+        return self.folder / "model.keras"
+
+    @property
+    def best_model(self) -> Path:
+        """The model of the epoch with the lowest training loss."""
+        return self.folder / "best.keras"
+
+    @property
+    def checkpoint(self) -> Path:
+        """All state after the last finished epoch, for --resume."""
+        return self.folder / "checkpoint.npz"
+
+    @property
+    def history(self) -> Path:
+        """CSV, a row an epoch: learning rate, losses, curvature."""
+        return self.folder / "history.csv"
+
+    @property
+    def spectrum(self) -> Path:
+        """The Hessian's eigenvalues by epoch, with residuals and Ritz values."""
+        return self.folder / "spectrum.npz"
+
+    @property
+    def evaluations(self) -> Path:
+        """Evaluations on other prices, one folder a series."""
+        return self.folder / "evaluations"
+
+    @property
+    def complete(self) -> bool:
+        """Whether the training is finished."""
+        return self.model.exists()
+
+
+def run_name(config: Config) -> str:
+    """A run's name from its settings: configurations that differ have different names.
+
+    The main settings are always spelled out, as in the report's appendix; the others
+    when they are not the default. A value that cannot stand in a file name is replaced
+    by its hash.
+    """
+    c = config
+    name = (
+        f"{_slug(c.symbol.removeprefix('^'))}_{c.optimizer}_lr{c.init_learning_rate:g}"
+        f"_decay{c.learning_rate_decay:g}_{c.cell}{c.lstm_size}x{c.num_layers}_step{c.num_steps}"
+        f"_input{c.input_size}_batch{c.batch_size}_epoch{c.max_epoch}_seed{c.seed}"
+    )
+    spelled = {
+        *("symbol", "optimizer", "init_learning_rate", "learning_rate_decay", "cell"),
+        *("lstm_size", "num_layers", "num_steps", "input_size", "batch_size", "max_epoch", "seed"),
+    }
+    for setting, (value, _) in config.differences(Config()).items():
+        if setting not in spelled:
+            name += f"_{setting.replace('_', '')}-{_slug(str(value))}"
+    if len(name) > 200:
+        name = f"{name[:180]}_{_short_hash(name)}"
+    return name
+
+
+def series_name(prices: Prices) -> str:
+    """A folder's name for a series of prices; different series have different names."""
+    return f"{_slug(prices.symbol.removeprefix('^'))}_{prices.source}_{prices.sha256[:8]}"
+
+
+def _slug(text: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9.=+-]{1,40}", text):
+        return text
+    kept = re.sub(r"[^A-Za-z0-9]+", "-", Path(text).stem)[:24].strip("-")
+    return f"{kept}-{_short_hash(text)}" if kept else _short_hash(text)
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+@contextlib.contextmanager
+def locked(run: Run) -> Iterator[None]:
+    """Lock a run: no other process can train it meanwhile.
+
+    Raises:
+        UserError: another process trains it, or the folder cannot be written.
+    """
+    # Beside the folder, so that --overwrite can remove the folder under the lock.
+    lock = filelock.FileLock(run.models_dir / f".{run.name}.lock", blocking=False)
+    try:
+        run.models_dir.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except filelock.Timeout:
+        raise UserError(f"run {run.folder} is being trained by another process") from None
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {run.models_dir}: {error.strerror}; choose another --models-dir"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def open_run(name: str | Path | None, models_dir: Path, logs_dir: Path) -> Run:
+    """An existing run.
+
+    Args:
+        name: a run's name in `models_dir`, or the path of its folder; None for the newest.
+        models_dir, logs_dir: the folders of all runs.
+
+    Raises:
+        UserError: there is no such run.
+    """
+    if name is None:
+        return _newest_run(models_dir, logs_dir)
+    path = Path(name)
+    if len(path.parts) > 1 or (path / "config.json").is_file():
+        path = path.absolute()
+        run = Run(path.name, path.parent, logs_dir)
+    else:
+        run = Run(str(name), models_dir, logs_dir)
+    if not run.config.is_file():
+        raise UserError(f"no run at {run.folder}: train it with train.py, or name another")
+    return run
+
+
+def _newest_run(models_dir: Path, logs_dir: Path) -> Run:
+    """The run that was trained last.
+
+    Raises:
+        UserError: there is none.
+    """
+    records = sorted(models_dir.glob("*/config.json"), key=lambda path: path.stat().st_mtime)
+    if not records:
+        raise UserError(f"no runs in {models_dir}: make one with train.py, or give --models-dir")
+    return Run(records[-1].parent.name, models_dir, logs_dir)

@@ -1,0 +1,186 @@
+"""What a run was made of: its settings, its prices, and the versions that made it."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import importlib.metadata
+import json
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stock_rnn import __version__
+from stock_rnn.config import Config
+from stock_rnn.errors import UserError
+from stock_rnn.files import PART_PREFIX, atomic_write, remove_part_files, write_json
+from stock_rnn.prices import Prices
+from stock_rnn.training.runs.directory import Run
+
+_FORMAT = 1
+_PACKAGES = ("tensorflow", "keras", "numpy", "pandas")
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """What `config.json` says of a run.
+
+    Attributes:
+        config: its settings.
+        data: of its prices, as `describe_data`.
+        made_by: command, time, versions of packages, git revision.
+    """
+
+    config: Config
+    data: dict[str, Any]
+    made_by: dict[str, Any]
+
+
+def create(run: Run, config: Config, prices: Prices, *, overwrite: bool) -> None:
+    """Make a run's folders, and write its prices and its record.
+
+    Args:
+        run: locked by the caller.
+        config, prices: what goes into the record.
+        overwrite: whether an existing run is removed first.
+
+    Raises:
+        UserError: the run exists and `overwrite` is not set, the folder holds
+            something else, or it cannot be written.
+    """
+    if run.folder.exists():
+        _make_room(run, overwrite=overwrite)
+    try:
+        run.folder.mkdir(parents=True, exist_ok=True)
+        run.logs.mkdir(parents=True, exist_ok=True)
+        _write_prices(run.prices, prices)
+        _write_record(run.config, config, prices)
+    except OSError as error:
+        raise UserError(
+            f"cannot write the run to {run.folder} and {run.logs}: {error.strerror}; "
+            "choose other folders with --models-dir and --logs-dir"
+        ) from error
+
+
+def _make_room(run: Run, *, overwrite: bool) -> None:
+    if not run.config.exists():
+        # A training killed before it wrote the record leaves prices and part files.
+        foreign = {path.name for path in run.folder.iterdir()} - {run.prices.name}
+        if any(not name.startswith(PART_PREFIX) for name in foreign):
+            raise UserError(f"{run.folder} exists and is not a run; choose another --run-name")
+        remove_part_files(run.folder)
+        return
+    if not overwrite:
+        state = "is complete" if run.complete else "was interrupted"
+        advice = "" if run.complete else "--resume goes on with it, "
+        raise UserError(
+            f"run {run.folder} exists and {state}: {advice}--overwrite starts again, "
+            "--run-name makes another"
+        )
+    shutil.rmtree(run.folder)
+    shutil.rmtree(run.logs, ignore_errors=True)
+
+
+def read_record(run: Run) -> Record:
+    """What `config.json` says of a run.
+
+    Raises:
+        UserError: the record is missing or damaged.
+    """
+    try:
+        content = json.loads(run.config.read_text(encoding="utf-8"))
+        if content["format"] != _FORMAT:
+            raise UserError(f"format {content['format']!r} is not {_FORMAT}")
+        return Record(Config.from_dict(content["config"]), content["data"], content["made_by"])
+    except (OSError, ValueError, KeyError, TypeError, UserError) as error:
+        raise UserError(
+            f"{run.config} is damaged ({error}); train the run again with --overwrite"
+        ) from error
+
+
+def read_prices(run: Run) -> Prices:
+    """The prices that the run was trained on.
+
+    Raises:
+        UserError: they are missing, damaged, or not the recorded ones.
+    """
+    record = read_record(run)
+    try:
+        with np.load(run.prices, allow_pickle=False) as arrays:
+            prices = Prices(
+                symbol=record.data["symbol"],
+                source=record.data["source"],
+                dates=arrays["dates"].astype("datetime64[s]"),
+                close=arrays["close"],
+                open=arrays.get("open"),
+                dropped=record.data["dropped"],
+            )
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{run.prices} is damaged ({error}); train the run again") from error
+    if prices.sha256 != record.data["sha256"]:
+        raise UserError(f"{run.prices} is not what the run was trained on; train the run again")
+    return prices
+
+
+def describe_data(prices: Prices) -> dict[str, Any]:
+    """What the record says of prices: symbol, source, span, count, days dropped, sha256."""
+    return {
+        "symbol": prices.symbol,
+        "source": prices.source,
+        "first": str(prices.dates[0]),
+        "last": str(prices.dates[-1]),
+        "count": len(prices),
+        "dropped": prices.dropped,
+        "sha256": prices.sha256,
+    }
+
+
+def _write_prices(path: Path, prices: Prices) -> None:
+    arrays: dict[str, Any] = {"dates": prices.dates.astype(np.int64), "close": prices.close}
+    if prices.open is not None:
+        arrays["open"] = prices.open
+    with atomic_write(path) as part:
+        np.savez(part, **arrays)
+
+
+def _write_record(path: Path, config: Config, prices: Prices) -> None:
+    content = {
+        "format": _FORMAT,
+        "config": config.to_dict(),
+        "data": describe_data(prices),
+        "made_by": {
+            "command": config.command(),
+            "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "versions": {"stock_rnn": __version__}
+            | {name: importlib.metadata.version(name) for name in _PACKAGES},
+            "git_revision": _git_revision(),
+        },
+    }
+    write_json(path, content)
+
+
+def _git_revision() -> str | None:
+    """The revision of the checkout that this code is run from, `-dirty` if it is changed.
+
+    None where the code is not in git: installed as a wheel, it may lie in a folder of
+    somebody else's checkout.
+    """
+    source = Path(__file__)
+    try:
+        tracked = _git("ls-files", "--error-unmatch", source.name, cwd=source.parent)
+        revision = _git("describe", "--always", "--dirty", "--abbrev=40", cwd=source.parent)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return (tracked and revision) or None
+
+
+def _git(*words: str, cwd: Path) -> str:
+    """What git prints; nothing if it fails."""
+    answer = subprocess.run(
+        ["git", *words], cwd=cwd, capture_output=True, text=True, timeout=10, check=False
+    )
+    return answer.stdout.strip() if answer.returncode == 0 else ""

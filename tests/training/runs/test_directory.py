@@ -1,0 +1,68 @@
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stock_rnn.config import Config
+from stock_rnn.errors import UserError
+from stock_rnn.training import runs
+from stock_rnn.training.runs import Run
+
+
+def test_the_name_spells_out_the_configuration():
+    assert runs.run_name(Config()) == (
+        "GSPC_rmsprop_lr0.001_decay0.99_lstm32x1_step3_input1_batch64_epoch50_seed0"
+    )
+
+
+values = {
+    "symbol": st.sampled_from(["^GSPC", "^DJI", "EURUSD=X", "../../etc/passwd", "A B"]),
+    "keep_prob": st.sampled_from([0.5, 0.8, 1.0]),
+    "period": st.sampled_from(["1y", "5y"]),
+    "csv": st.sampled_from([None, "a.csv", "b/a.csv", "../a.csv"]),
+    "open_and_close": st.booleans(),
+    "init_learning_rate": st.sampled_from([0.001, 0.01]),
+    "cell": st.sampled_from(["lstm", "gru"]),
+    "split": st.sampled_from(["random", "chronological"]),
+    "end": st.sampled_from([None, "2018-01-01"]),
+}
+
+
+@given(st.fixed_dictionaries(values), st.fixed_dictionaries(values))
+def test_different_configurations_have_different_valid_names(one, other):
+    a, b = Config(**one), Config(**other)
+    assert (runs.run_name(a) == runs.run_name(b)) == (a == b)
+    # The constructor refuses what is not a plain file name.
+    Run(runs.run_name(a), None, None)
+    assert len(runs.run_name(a)) <= 200
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "a\0", "x" * 201, "-rf", "a b"])
+def test_a_run_name_is_not_a_path(name, tmp_path):
+    with pytest.raises(UserError, match="a run's name must be"):
+        Run(name, tmp_path, tmp_path)
+
+
+def test_two_processes_do_not_train_one_run(run):
+    other = runs.locked(Run(run.name, run.models_dir, run.logs_dir))
+    with runs.locked(run), pytest.raises(UserError, match="by another process"):
+        other.__enter__()
+    with runs.locked(run):
+        pass
+
+
+def test_runs_are_found_by_name_by_folder_and_by_age(run, prices, tmp_path):
+    newer = Run("newer", run.models_dir, run.logs_dir)
+    for age, each in ((100, run), (10, newer)):
+        runs.create(each, Config(), prices, overwrite=False)
+        stamp = each.config.stat().st_mtime - age
+        os.utime(each.config, (stamp, stamp))
+    find = lambda name: runs.open_run(name, run.models_dir, run.logs_dir)  # noqa: E731
+    assert find(None).name == "newer"
+    assert find("a-run").folder == run.folder
+    assert find(run.folder).folder == run.folder
+    with pytest.raises(UserError, match=r"no run at .*absent"):
+        find("absent")
+    with pytest.raises(UserError, match="no runs in"):
+        runs.open_run(None, tmp_path / "empty", run.logs_dir)

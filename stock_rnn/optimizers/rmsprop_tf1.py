@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from stock_rnn.curvature.keras_private import variable_index
 from stock_rnn.curvature.operators.preconditioned import heavy_ball_line, register_preconditioner
 
 
@@ -63,7 +64,7 @@ class RMSPropTF1(keras.optimizers.Optimizer):
         self, gradient: Any, variable: keras.Variable, learning_rate: keras.Variable
     ) -> None:
         """Apply the formula once to one variable."""
-        index = self._get_variable_index(variable)
+        index = variable_index(self, variable)
         rate = ops.cast(learning_rate, variable.dtype)
         gradient = ops.cast(gradient, variable.dtype)
         mean_square = self._mean_squares[index]
@@ -76,7 +77,7 @@ class RMSPropTF1(keras.optimizers.Optimizer):
 
     def mean_square(self, variable: keras.Variable) -> keras.Variable:
         """The accumulator v of one variable, live."""
-        return self._mean_squares[self._get_variable_index(variable)]
+        return self._mean_squares[variable_index(self, variable)]
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that rebuild this optimizer."""

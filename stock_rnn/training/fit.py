@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import logging
 from pathlib import Path
 
@@ -10,6 +12,8 @@ import tensorflow as tf
 
 from stock_rnn.config import Config
 from stock_rnn.curvature import HessianCallback
+from stock_rnn.curvature.tracking.callback import DEFAULT_NAME
+from stock_rnn.curvature.tracking.measurement import SCALARS
 from stock_rnn.data import StockDataSet
 from stock_rnn.files import atomic_write
 from stock_rnn.network import build_model
@@ -166,9 +170,26 @@ def _keep_rows(history: Path, epoch: int) -> None:
     if not history.exists():
         return
     # As text: a kill may have cut the last row short.
-    rows = history.read_text(encoding="utf-8").splitlines(keepends=True)
+    with history.open(encoding="utf-8", newline="") as file:
+        rows = file.readlines()
     with atomic_write(history) as part:
-        part.write_text("".join(rows[: epoch + 1] if epoch else []), encoding="utf-8")
+        kept = _renamed(rows[: epoch + 1]) if epoch else []
+        part.write_text("".join(kept), encoding="utf-8", newline="")
+
+
+def _renamed(rows: list[str]) -> list[str]:
+    """Rows of a history with the columns of this version, in the order of Keras's logger.
+
+    Versions before 0.2 called the curvature's columns without their prefix.
+    """
+    header, *values = list(csv.reader(rows))
+    names = [f"{DEFAULT_NAME}_{name}" if name in SCALARS else name for name in header]
+    if names == header:
+        return rows
+    order = [0, *sorted(range(1, len(names)), key=names.__getitem__)]
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([[row[k] for k in order] for row in (names, *values)])
+    return text.getvalue().splitlines(keepends=True)
 
 
 def _save(run: Run, model: keras.Model, checkpoint: Checkpoint) -> None:

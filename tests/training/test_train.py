@@ -72,7 +72,7 @@ def test_curvature_is_in_the_history_and_in_the_spectrum(small_run):
     measured = load_measurements(small_run.spectrum)
     assert [m.epoch for m in measured] == [0, 1, 2, 3]
     for row, m in zip(history.itertuples(), measured[1:], strict=True):
-        assert row.lambda_min == pytest.approx(m.extremes.lambda_min)
+        assert row.hessian_lambda_min == pytest.approx(m.extremes.lambda_min)
         assert row.lambda_max == pytest.approx(m.extremes.lambda_max)
         assert row.gradient_norm == pytest.approx(m.gradient_norm)
 
@@ -81,7 +81,9 @@ def test_curvature_is_measured_as_often_as_asked(small_config, tmp_path):
     config = dataclasses.replace(small_config, hessian_every=2, hessian_samples=50, max_epoch=5)
     run = train(config, run_name="r", models_dir=tmp_path / "m", logs_dir=tmp_path / "l")
     assert [m.epoch for m in load_measurements(run.spectrum)] == [0, 2, 4]
-    assert pd.read_csv(run.history)["lambda_min"].notna().tolist() == [False, True] * 2 + [False]
+    assert pd.read_csv(run.history)["hessian_lambda_min"].notna().tolist() == [False, True] * 2 + [
+        False
+    ]
 
 
 OPTIONS = {
@@ -176,11 +178,14 @@ def test_a_run_killed_at_any_moment_and_resumed_ends_in_the_same_bits(optimizer,
         process.send_signal(signal.SIGKILL)
         process.wait(timeout=600)
         assert not (killed / "models/r/model.keras").exists()
+        # As a version before 0.2 would have left it: columns without their prefix.
+        history = killed / "models" / "r" / "history.csv"
+        history.write_bytes(history.read_bytes().replace(b"hessian_", b""))
     assert start(killed, *words).wait(timeout=600) == 0
     assert_same_weights(whole / "models/r/model.keras", killed / "models/r/model.keras")
     assert_same_weights(whole / "models/r/best.keras", killed / "models/r/best.keras")
     histories = [
-        pd.read_csv(folder / "models/r/history.csv").drop(columns="seconds")
+        pd.read_csv(folder / "models/r/history.csv").drop(columns="hessian_seconds")
         for folder in (whole, killed)
     ]
     pd.testing.assert_frame_equal(*histories, check_exact=True)

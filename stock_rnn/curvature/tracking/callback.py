@@ -37,6 +37,9 @@ COLD_EVERY = 10
 
 LEAST_MATVECS = 4
 
+# What the values are called in logs and TensorBoard.
+DEFAULT_NAME = "hessian"
+
 # What counts as a small gradient and as curvature, as shares of the first measurement's.
 EPS, GAMMA = 1e-2, 1e-3
 
@@ -98,7 +101,7 @@ class HessianCallback(keras.callbacks.Callback):
         batch_size: int | None = None,
         variables: Any = None,
         check: bool = True,
-        name: str = "hessian",
+        name: str = DEFAULT_NAME,
         tol: float = 1e-2,
         max_matvecs: int = 200,
         max_share: float | None = None,

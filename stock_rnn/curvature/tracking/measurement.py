@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from boltons.fileutils import atomic_save
 
 from stock_rnn.curvature.algorithms.extreme import ExtremeEigenpairs, extreme_routine
 from stock_rnn.curvature.analysis.critical_point import classify_critical_point, condition_number
@@ -177,13 +178,9 @@ def save_measurements(path: str | os.PathLike[str], measurements: Sequence[Measu
     }
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with unfinished.open("wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    part = f".{path.name}.{os.getpid()}.part"
+    with atomic_save(str(path), part_file=part, overwrite_part=True) as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def _or_zeros(extremes: ExtremeEigenpairs) -> Array:

@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from stock_rnn import plots
-from stock_rnn.curvature.tracking.measurement import SCALARS as CURVATURE_SCALARS
+from stock_rnn.curvature.keras_private import set_validation_folder, tensorboard_writer
+from stock_rnn.curvature.tracking.callback import DEFAULT_NAME
 from stock_rnn.data import StockDataSet
 from stock_rnn.network import LAST_OUTPUT
 
@@ -41,7 +42,7 @@ class RunTensorBoard(keras.callbacks.TensorBoard):
     def set_model(self, model: keras.Model) -> None:
         """Name the run that Keras calls `validation` `test`."""
         super().set_model(model)
-        self._val_dir = str(Path(self.log_dir) / "test")
+        set_validation_folder(self, str(Path(self.log_dir) / "test"))
         head = model.get_layer(LAST_OUTPUT).output
         self._outputs = keras.Model(model.inputs, [head, *model.outputs])
 
@@ -51,23 +52,24 @@ class RunTensorBoard(keras.callbacks.TensorBoard):
         forward = tf.function(lambda windows: self.model(windows, training=False))
         shape = (None, self._dataset.num_steps, self._dataset.input_size)
         graph = forward.get_concrete_function(tf.TensorSpec(shape, tf.float32)).graph
-        with self._train_writer.as_default(step=0):
+        with tensorboard_writer(self, "train").as_default(step=0):
             tf.summary.graph(graph)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Write Keras's summaries, then those of this class."""
         # The run `hessian` has the curvature already.
-        logs = {name: v for name, v in (logs or {}).items() if name not in CURVATURE_SCALARS}
+        curvature = f"{DEFAULT_NAME}_"
+        logs = {key: v for key, v in (logs or {}).items() if not key.startswith(curvature)}
         super().on_epoch_end(epoch, logs)
-        with self._val_writer.as_default(step=epoch):
+        with tensorboard_writer(self, "val").as_default(step=epoch):
             last_output, predicted = self._predict()
             tf.summary.histogram(LAST_OUTPUT, last_output)
             if (epoch + 1) % self._picture_every == 0 or epoch + 1 == self._max_epoch:
                 tf.summary.image(
                     "predicted_and_actual", self._picture(predicted[-plots.SHOWN_DAYS :])
                 )
-        self._train_writer.flush()
-        self._val_writer.flush()
+        for run in ("train", "val"):
+            tensorboard_writer(self, run).flush()
 
     def _predict(self) -> tuple[np.ndarray, np.ndarray]:
         """The last LSTM output and the predictions of the newest test examples."""

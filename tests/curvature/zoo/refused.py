@@ -1,0 +1,94 @@
+"""What has no right Hessian product, each with its reason, found by running it.
+
+A subject of this table must not be right: either the operator raises one of `errors`, or,
+multiplying without a check, it is wrong and the operator that checks itself raises.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+MISSING = ("SecondDerivativeError",)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a subject is refused, and by which exceptions (types' names, part of the message)."""
+
+    reason: str
+    errors: tuple[str, ...] = MISSING
+    message: str = ""
+
+    def fits(self, raised: str | None, message: str) -> bool:
+        """Whether that is the exception that this table foretells."""
+        return raised in self.errors and re.search(self.message, message) is not None
+
+
+BILINEAR = Refusal(
+    "TensorFlow declares the gradient of bilinear resizing (`ResizeBilinearGrad`) not "
+    "differentiable"
+)
+BICUBIC = Refusal(
+    "TensorFlow has no derivative of `ResizeBicubicGrad`", message="ResizeBicubicGrad"
+)
+LANCZOS = Refusal(
+    "TensorFlow has no derivative of `ScaleAndTranslateGrad`", message="ScaleAndTranslateGrad"
+)
+CIRCLE = Refusal(
+    "its second derivative is NaN in TensorFlow, while loss and gradient are finite",
+    ("NonFiniteError", "SecondDerivativeError"),
+)
+CTC = Refusal(
+    "TensorFlow's CTC loss carries its own gradient, which has none",
+    ("SecondDerivativeError",),
+)
+
+REFUSED: dict[str, Refusal] = {
+    "activations/softsign": Refusal(
+        "TensorFlow has no derivative of `SoftsignGrad`; `x / (1 + abs(x))` written out works",
+        message="SoftsignGrad",
+    ),
+    "layers/CenterCrop, enlarging": BILINEAR,
+    "layers/LSTM, use_cudnn=True": Refusal(
+        "cuDNN kernels have no second derivative, and without a GPU Keras has none of them",
+        ("SecondDerivativeError", "ValueError"),
+        "(?i)cudnn",
+    ),
+    "layers/Lambda, stop_gradient": Refusal(
+        "where a gradient is stopped by hand, the gradient is not that of the loss, and its "
+        "derivative is not symmetric"
+    ),
+    "layers/Resizing": BILINEAR,
+    "layers/Resizing, area": Refusal(
+        "TensorFlow has no first derivative of `ResizeArea`", message="ResizeArea"
+    ),
+    "layers/Resizing, bicubic": BICUBIC,
+    "layers/Resizing, lanczos3": LANCZOS,
+    "layers/Resizing, lanczos5": LANCZOS,
+    "layers/Resizing, nearest": Refusal(
+        "TensorFlow has no derivative of `ResizeNearestNeighborGrad`; `UpSampling2D` repeats, "
+        "and works",
+        message="ResizeNearestNeighborGrad",
+    ),
+    "layers/TFSMLayer": Refusal(
+        "a SavedModel reads its own variables, past the values that the operator differentiates by"
+    ),
+    "layers/UpSampling2D, bicubic": BICUBIC,
+    "layers/UpSampling2D, bilinear": BILINEAR,
+    "losses/CTC": CTC,
+    "losses/Circle": CIRCLE,
+    "losses/Circle, moderate gamma": CIRCLE,
+    "losses/metrics.MeanSquaredError": Refusal(
+        "a metric keeps its result in variables: no gradient reaches any parameter",
+        ("SecondDerivativeError", "ValueError"),
+    ),
+    "losses/circle": CIRCLE,
+    "losses/ctc": CTC,
+    "models/U-Net, bilinear upsampling": BILINEAR,
+}
+
+# Right, but constant to a derivative: no gradient, and so no curvature, goes through them.
+CONSTANT = {
+    "layers/ContrastLimitedAdaptiveHistogramEqualization": "a look-up in a histogram",
+}

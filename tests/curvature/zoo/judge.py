@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import gc
 import inspect
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,12 +44,13 @@ HAS_CHECK = "check" in inspect.signature(HessianOperator).parameters
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the operator did: a product that is off by `error`, or an exception."""
+    """What the operator did: a product that is off by `error`, or an exception; and warnings."""
 
     error: float | None = None
     tolerance: float = TOLERANCE["float64"]
     raised: str | None = None  # the exception's type
     message: str = ""
+    warned: str = ""
 
     @property
     def right(self) -> bool:
@@ -112,13 +114,16 @@ def unchecked(case: Case, reference: Reference, dtype: str = "float64") -> Outco
 
 
 def checked(case: Case) -> Outcome:
-    """The exception of an operator that checks itself; an error of 0 where it raises none."""
-    try:
-        operator = _operator(case, check=True)
-        operator @ np.ones(operator.shape[0])
-        return Outcome(error=0.0)
-    except Exception as error:
-        return Outcome(raised=type(error).__name__, message=_one_line(error))
+    """The exception or warnings of an operator that checks itself; its product is not judged."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            operator = _operator(case, check=True)
+            operator @ np.ones(operator.shape[0])
+        except Exception as error:
+            return Outcome(raised=type(error).__name__, message=_one_line(error))
+    said = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
+    return Outcome(error=0.0, warned=" ".join(said))
 
 
 def reference(case: Case, dtype: str = "float64") -> Reference:

@@ -60,9 +60,9 @@ def crossed() -> Any:
 
 def saved_model() -> Any:
     """A Dense layer that went through TensorFlow's SavedModel format."""
-    folder = tempfile.mkdtemp(prefix="zoo")
-    keras.Sequential([keras.Input((3,)), L.Dense(3, "tanh")]).export(folder, verbose=False)
-    return L.TFSMLayer(folder, call_endpoint="serve")
+    with tempfile.TemporaryDirectory() as folder:
+        keras.Sequential([keras.Input((3,)), L.Dense(3, "tanh")]).export(folder, verbose=False)
+        return L.TFSMLayer(folder, call_endpoint="serve")
 
 
 # By class name; a name with a comma is one more way of using the class before the comma.

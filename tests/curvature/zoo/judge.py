@@ -29,7 +29,9 @@ import tensorflow as tf
 from stock_rnn.curvature import HessianOperator
 from tests.curvature.zoo.subject import Case, Subject
 
-# A product is right when it is off by less, relative to its norm.
+# A product is right when it is off by less, relative to its norm. Measured with TensorFlow 2.21
+# and Keras 3.15: right ones are off by 1e-10 at most in float64 (5e-8 where a layer computes in
+# float32), by 1e-4 against float32 differences; wrong ones by 5e-3 at least.
 TOLERANCE = {"float64": 1e-6, "float32": 1e-3}
 
 FIRST_STEP = {"float64": 2.0**-6, "float32": 2.0**-2}

@@ -27,7 +27,7 @@ class Recipe:
         call: Applies it to a tensor of that shape, where `layer(tensor)` will not do.
         data: Makes input data (examples first). The layer then stands first, before all
             trainable layers, because nothing can be differentiated by such inputs.
-        dtype: The precision. float32 where TensorFlow has no kernel for float64.
+        dtype: The precision. float32 where TensorFlow has no kernel for float64, or answers in float32.
     """
 
     make: Callable[[], Any]
@@ -114,7 +114,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "CategoryEncoding": Recipe(lambda: L.CategoryEncoding(4), data=integers(4, 3)),
     "CenterCrop": Recipe(lambda: L.CenterCrop(2, 2), IMAGE),
-    "CenterCrop, enlarging": Recipe(lambda: L.CenterCrop(6, 6), IMAGE),
+    "CenterCrop, enlarging": Recipe(lambda: L.CenterCrop(6, 6), IMAGE, dtype="float32"),
     "ContrastLimitedAdaptiveHistogramEqualization": Recipe(
         lambda: L.ContrastLimitedAdaptiveHistogramEqualization((0, 1), tile_grid_size=(2, 2)), IMAGE
     ),
@@ -239,7 +239,7 @@ RECIPES: dict[str, Recipe] = {
     "RepeatVector": Recipe(lambda: L.RepeatVector(2), (3,)),
     "Rescaling": Recipe(lambda: L.Rescaling(0.5, 0.1)),
     "Reshape": Recipe(lambda: L.Reshape((3, 4))),
-    "Resizing": Recipe(lambda: L.Resizing(3, 3), IMAGE),
+    "Resizing": Recipe(lambda: L.Resizing(3, 3), IMAGE, dtype="float32"),
     **{
         f"Resizing, {how}": Recipe(
             lambda how=how: L.Resizing(6, 5, interpolation=how), IMAGE, dtype="float32"
@@ -272,9 +272,11 @@ RECIPES: dict[str, Recipe] = {
     ),
     "TimeDistributed": Recipe(lambda: L.TimeDistributed(L.Dense(2, "tanh"))),
     "UpSampling2D, bilinear": Recipe(
-        lambda: L.UpSampling2D(2, interpolation="bilinear"), (2, 2, 2)
+        lambda: L.UpSampling2D(2, interpolation="bilinear"), (2, 2, 2), dtype="float32"
     ),
-    "UpSampling2D, bicubic": Recipe(lambda: L.UpSampling2D(2, interpolation="bicubic"), (2, 2, 2)),
+    "UpSampling2D, bicubic": Recipe(
+        lambda: L.UpSampling2D(2, interpolation="bicubic"), (2, 2, 2), dtype="float32"
+    ),
     **{
         f"UpSampling{d}D": Recipe(lambda d=d: getattr(L, f"UpSampling{d}D")(2), (*[2] * d, 2))
         for d in (1, 2, 3)

@@ -16,6 +16,8 @@ from tests.curvature.zoo.subject import EXAMPLES, Case, Subject, draw
 
 MODELS: dict[str, Callable[[], Case]] = {}
 HEAVY = {"EfficientNetB0", "MobileNetV2"}
+# TensorFlow's bilinear resizing answers in float32 whatever it is given.
+FLOAT32 = {"U-Net, bilinear upsampling"}
 
 
 def model(name: str) -> Callable[[Callable[[], Case]], Callable[[], Case]]:
@@ -30,7 +32,10 @@ def model(name: str) -> Callable[[Callable[[], Case]], Callable[[], Case]]:
 
 def subjects() -> list[Subject]:
     """A subject for every model of this file."""
-    return [Subject("models", name, how, name in HEAVY) for name, how in sorted(MODELS.items())]
+    return [
+        Subject("models", name, how, name in HEAVY, "float32" if name in FLOAT32 else "float64")
+        for name, how in sorted(MODELS.items())
+    ]
 
 
 def regression(network: keras.Model, x: Any) -> Case:

@@ -40,10 +40,6 @@ class Refusal:
         return self.warning is not None and bool(re.search(self.warning, outcome.warned))
 
 
-BILINEAR = Refusal(
-    "TensorFlow declares the gradient of bilinear resizing (`ResizeBilinearGrad`) not "
-    "differentiable"
-)
 BICUBIC = Refusal(
     "TensorFlow has no derivative of `ResizeBicubicGrad`", message="ResizeBicubicGrad"
 )
@@ -64,7 +60,6 @@ REFUSED: dict[str, Refusal] = {
         "TensorFlow has no derivative of `SoftsignGrad`; `x / (1 + abs(x))` written out works",
         message="SoftsignGrad",
     ),
-    "layers/CenterCrop, enlarging": BILINEAR,
     "layers/LSTM, use_cudnn=True": Refusal(
         "cuDNN kernels have no second derivative, and without a GPU Keras has none of them",
         ("SecondDerivativeError", "ValueError"),
@@ -74,7 +69,6 @@ REFUSED: dict[str, Refusal] = {
         "where a gradient is stopped by hand, the gradient is not that of the loss, and its "
         "derivative is not symmetric"
     ),
-    "layers/Resizing": BILINEAR,
     "layers/Resizing, area": Refusal(
         "TensorFlow has no first derivative of `ResizeArea`", message="ResizeArea"
     ),
@@ -92,7 +86,6 @@ REFUSED: dict[str, Refusal] = {
         warning="No gradient of the loss reaches sequential_dense_kernel",
     ),
     "layers/UpSampling2D, bicubic": BICUBIC,
-    "layers/UpSampling2D, bilinear": BILINEAR,
     "losses/CTC": CTC,
     "losses/Circle": CIRCLE,
     "losses/Circle, moderate gamma": CIRCLE,
@@ -102,7 +95,6 @@ REFUSED: dict[str, Refusal] = {
     ),
     "losses/circle": CIRCLE,
     "losses/ctc": CTC,
-    "models/U-Net, bilinear upsampling": BILINEAR,
 }
 
 # Right, but constant to a derivative: no gradient, and so no curvature, goes through them.

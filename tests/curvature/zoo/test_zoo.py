@@ -36,6 +36,9 @@ TYPICAL = (
 # Measured: right ones are off by 2e-7 at most, wrong ones by 5e-3 at least.
 FLOAT32_TOLERANCE = 1e-5
 
+# What is off by less may be right, as far as differences can tell.
+WRONG = 3e-3
+
 
 def params(names):
     marks = {True: [], False: [pytest.mark.zoo]}
@@ -56,7 +59,7 @@ def test_it_is_right_or_refused(subject, record_property):
             outcome = unchecked(case, true, subject.dtype)
         record_property("zoo", row | {"outcome": str(outcome)})
         if refusal:
-            assert not outcome.right, "It is right now: take it off REFUSED."
+            assert outcome.raised or outcome.error > WRONG, "Right now? Take it off REFUSED."
             assert outcome.raised is None or refusal.raises(outcome), outcome
         else:
             assert outcome.right, outcome

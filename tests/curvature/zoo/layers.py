@@ -27,7 +27,8 @@ class Recipe:
         call: Applies it to a tensor of that shape, where `layer(tensor)` will not do.
         data: Makes input data (examples first). The layer then stands first, before all
             trainable layers, because nothing can be differentiated by such inputs.
-        dtype: The precision. float32 where TensorFlow has no kernel for float64, or answers in float32.
+        dtype: The precision. float32 where TensorFlow has no kernel for float64, or answers
+            in float32 all the same.
     """
 
     make: Callable[[], Any]

@@ -2,7 +2,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: run test bench lint
+.PHONY: run test zoo bench lint
 
 run: .venv/run.installed
 	$(PY) train.py --run-name default --resume
@@ -10,6 +10,10 @@ run: .venv/run.installed
 
 test: .venv/test.installed lint
 	$(PY) -m pytest -n 2 -q --durations=10
+
+# Every layer, activation and loss of Keras; `make test` takes a sample of them.
+zoo: .venv/test.installed
+	$(PY) -m pytest -n 2 -q -m "zoo or not zoo" tests/curvature/zoo
 
 lint: .venv/test.installed
 	$(PY) -m ruff check .

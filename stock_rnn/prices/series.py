@@ -16,12 +16,16 @@ logger = logging.getLogger("stock_rnn.prices")
 # that nevertheless has all of its prices.
 _LONGEST_HOLIDAY = timedelta(days=10)
 
+# From one price to the next, up or down. Splits begin at two for one, on a day on which
+# the price may move besides; no day of ^GSPC or ^IXIC comes near.
+IMPLAUSIBLE_FACTOR = 1.9
+
 
 @dataclass(frozen=True, eq=False)
 class Prices:
     """Prices of one symbol, oldest first, every one of them finite and positive.
 
-    The arrays are read-only.
+    The arrays are read-only copies of those given.
 
     Attributes:
         symbol: As the source spells it, e.g. "^GSPC".
@@ -122,7 +126,7 @@ def select(raw: RawPrices, span: Span, *, need_open: bool = False) -> Prices:
     Only rows of the span are judged: a source may be damaged elsewhere (Yahoo's
     opening prices of 1950 are zeros). Rows without a price are dropped; rows
     out of order are sorted; of rows that say the same twice one stays. Each is
-    counted in the log.
+    counted in the log, and jumps by `IMPLAUSIBLE_FACTOR` or more are warned of.
 
     Args:
         raw: A source's rows.
@@ -143,6 +147,14 @@ def select(raw: RawPrices, span: Span, *, need_open: bool = False) -> Prices:
     if need_open and raw.open is not None:
         missing = missing | np.isnan(raw.open)
     inside = _rows_within(raw, span.days(raw.last_day), missing)
+    if raw.source == "csv" and span.period is not None and len(inside) < len(raw.dates):
+        logger.info(
+            "%s: %s of its %s rows are in the period %s; --period max takes all",
+            raw.name,
+            f"{len(inside):,}",
+            f"{len(raw.dates):,}",
+            span.period,
+        )
 
     rows = inside[~missing[inside]]
     dropped = len(inside) - len(rows)
@@ -159,6 +171,7 @@ def select(raw: RawPrices, span: Span, *, need_open: bool = False) -> Prices:
         _check_positive(raw, rows, "opening", raw.open)
     rows = _sort(raw, rows)
     rows = _drop_doubles(raw, rows, need_open=need_open)
+    _warn_of_jumps(raw, rows, need_open=need_open)
     return Prices(
         symbol=raw.symbol,
         source=raw.source,
@@ -248,14 +261,42 @@ def _drop_doubles(raw: RawPrices, rows: np.ndarray, *, need_open: bool) -> np.nd
     return rows[np.concatenate(([True], ~same_date))]
 
 
+def _warn_of_jumps(raw: RawPrices, rows: np.ndarray, *, need_open: bool) -> None:
+    """Log the largest implausible jump of sorted `rows`, by date and size, and their number."""
+    series = raw.close[rows]
+    each = 1
+    if need_open and raw.open is not None:
+        series, each = np.stack([raw.open[rows], series], axis=1).ravel(), 2
+    with np.errstate(over="ignore"):  # To infinity, from one end of float64 to the other.
+        factors = np.exp(np.abs(np.diff(np.log(series))))
+    jumps = np.flatnonzero(factors >= IMPLAUSIBLE_FACTOR)
+    if len(jumps) == 0:
+        return
+    largest = jumps[np.argmax(factors[jumps])]
+    row = rows[(largest + 1) // each]
+    others = f"; {len(jumps) - 1:,} more jumps like it" if len(jumps) > 1 else ""
+    logger.warning(
+        "%s, %s: implausible jump on %s by a factor of %.3g, from %.6g to %.6g%s; "
+        "check for a split, a typo or a second symbol",
+        raw.name,
+        raw.place(row),
+        _day(raw.dates[row]),
+        factors[largest],
+        series[largest],
+        series[largest + 1],
+        others,
+    )
+
+
 def _is_price(prices: np.ndarray) -> np.ndarray:
     return np.isfinite(prices) & (prices > 0)
 
 
 def _read_only(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    view = np.asarray(values, dtype=dtype).view()
-    view.flags.writeable = False
-    return view
+    # A copy: what the caller does to the array given must not change the prices.
+    copy = np.array(values, dtype=dtype)
+    copy.flags.writeable = False
+    return copy
 
 
 def _day(moment: np.datetime64) -> str:

@@ -27,13 +27,13 @@ from peewee import PeeweeException
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
 from stock_rnn.errors import UserError
+from stock_rnn.prices.bound_curl import requests
 from stock_rnn.prices.cache import Cache, History, default_folder
-from stock_rnn.prices.own_curl import requests
 from stock_rnn.prices.series import RawPrices, shown
 from stock_rnn.prices.span import Days, Span
 
 # isort: split
-# After own_curl, for it imports curl_cffi too.
+# After bound_curl, for it imports curl_cffi too.
 import yfinance
 from yfinance.data import YfData
 from yfinance.exceptions import (

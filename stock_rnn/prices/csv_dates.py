@@ -1,0 +1,158 @@
+"""Dates as people and programs write them, in one format for a whole file."""
+
+import re
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+
+from stock_rnn.prices.csv_ways import Misfit
+
+ISO = "ISO 8601"
+EPOCHS = {"seconds since 1970": 1, "milliseconds since 1970": 1000}
+# In the order in which they are tried; those that fit the first cell are followed.
+DATE_FORMATS = (
+    "%m/%d/%Y",
+    "%d/%m/%Y",
+    "%m-%d-%Y",
+    "%d-%m-%Y",
+    "%d.%m.%Y",
+    "%Y.%m.%d",
+    "%b %d, %Y",
+    "%B %d, %Y",
+    "%d %b %Y",
+    "%d-%b-%Y",
+)
+TIME_FORMATS = ("", " %H:%M:%S", " %H:%M", " %I:%M:%S %p", " %I:%M %p")
+
+_ISO_DATE = re.compile(r"\d{4}(?P<separator>[-/]?)\d\d(?P=separator)\d\d(?!\d)")
+# Stooq's and MetaStock's, which write the time into another column.
+_COMPACT = re.compile(r"\d{8} \d{6}")
+_COMPACT_FORMAT = "%Y%m%d %H%M%S"
+_EPOCHS = {
+    "seconds since 1970": re.compile(r"-?[0-9]{9,10}(?:\.0*)?"),
+    "milliseconds since 1970": re.compile(r"-?[0-9]{12,13}(?:\.0*)?"),
+}
+_INTEGER = re.compile(r"-?[0-9]{1,13}(?:\.0*)?")
+# Years 1900 to 2100, so that a volume or a price is no date.
+_FIRST_SECOND, _LAST_SECOND = -2_208_988_800, 4_102_444_800
+# Only after a time: the end of 2020-01-02 is no zone.
+_ZONE = re.compile(r"(?<=\d)\s*(?P<zone>Z|UTC|GMT|(?P<sign>[+-])(?P<h>\d\d):?(?P<m>\d\d)?)$")
+_HAS_TIME = re.compile(r"\d[T ]\d")
+
+
+def date_formats(cell: str) -> list[str]:
+    """Return the formats that a file may have whose first date is `cell`."""
+    if _COMPACT.fullmatch(cell):
+        return [_COMPACT_FORMAT]
+    if _ISO_DATE.match(cell):
+        return [ISO]
+    epochs = [name for name, pattern in _EPOCHS.items() if pattern.fullmatch(cell)]
+    formats = [date + time for date in DATE_FORMATS for time in TIME_FORMATS]
+    return epochs or [form for form in formats if _fits(cell, form)] or [ISO]
+
+
+def parse_dates(cells: list[str], form: str) -> np.ndarray:
+    """Parse cells without surrounding blanks.
+
+    Args:
+        cells: Dates, perhaps with a time; with `ISO` perhaps with a time zone too.
+        form: One of `date_formats`.
+
+    Returns:
+        datetime64[s], shape (2, cells): local time, and UTC or NaT where no zone says it.
+
+    Raises:
+        Misfit: A cell is no date of that format.
+    """
+    if form in EPOCHS:
+        local = _parse_epochs(cells, EPOCHS[form])
+        utc = local
+    elif form == ISO:
+        local, utc = _parse_iso(cells)
+    else:
+        local = _to_datetime(cells, form)
+        utc = np.full(len(cells), np.datetime64("NaT"), "datetime64[s]")
+    failed = np.flatnonzero(np.isnat(local))
+    if len(failed):
+        raise Misfit(int(failed[0]))
+    return np.stack([local, utc])
+
+
+def one_clock(local: np.ndarray, utc: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Return the dates on one clock that never goes back, and whether that is UTC.
+
+    Local time stays, so that a day's price keeps its day. Where clocks are set back
+    between two rows, local time tells neither their order nor, sometimes, them apart:
+    then all rows are in UTC.
+
+    Args:
+        local: datetime64[s], shape (rows,), any order.
+        utc: Likewise, NaT where unknown.
+    """
+    if np.isnat(utc).any():
+        return local, False
+    order = np.argsort(utc, kind="stable")
+    later = utc[order][1:] > utc[order][:-1]
+    back = local[order][1:] <= local[order][:-1]
+    return (utc, True) if (later & back).any() else (local, False)
+
+
+def _fits(cell: str, form: str) -> bool:
+    try:
+        datetime.strptime(cell, form)
+    except ValueError:
+        return False
+    return True
+
+
+def _to_datetime(cells: list[str], form: str) -> np.ndarray:
+    """Return datetime64[s], NaT where a cell does not fit; ValueError where zones differ."""
+    moments = pd.to_datetime(np.array(cells, dtype=object), format=form, errors="coerce")
+    if moments.tz is not None:
+        raise ValueError("with a time zone")
+    return moments.to_numpy().astype("datetime64[s]")
+
+
+def _parse_epochs(cells: list[str], per_second: int) -> np.ndarray:
+    for row, cell in enumerate(cells):
+        if not _INTEGER.fullmatch(cell):
+            raise Misfit(row)
+    seconds = np.array(cells, dtype=object).astype(np.float64) / per_second
+    outside = np.flatnonzero((seconds < _FIRST_SECOND) | (seconds > _LAST_SECOND))
+    if len(outside):
+        raise Misfit(int(outside[0]))
+    return np.floor(seconds).astype(np.int64).view("datetime64[s]")
+
+
+def _parse_iso(cells: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return local time and UTC, datetime64[s], NaT where not a date or no zone."""
+    offsets = np.full(len(cells), np.timedelta64("NaT"), "timedelta64[s]")
+    bare = cells
+    try:
+        local = _to_datetime(cells, "ISO8601")
+    except ValueError:
+        local = np.full(len(cells), np.datetime64("NaT"), "datetime64[s]")
+    if np.isnat(local).any():
+        bare, offsets = _without_zones(cells)
+        local = _to_datetime(bare, "ISO8601")
+    # pandas also takes "2018", "2018-12", "now" and "today" for dates.
+    local[np.fromiter(map(len, bare), int, len(bare)) < len("20181231")] = np.datetime64("NaT")
+    return local, local - offsets
+
+
+def _without_zones(cells: list[str]) -> tuple[list[str], np.ndarray]:
+    """Return the cells up to their zone, and timedelta64[s], NaT where there is none."""
+    bare, offsets = list(cells), np.full(len(cells), np.timedelta64("NaT"), "timedelta64[s]")
+    seconds: dict[str, int] = {}
+    for row, cell in enumerate(cells):
+        zone = _ZONE.search(cell) if _HAS_TIME.search(cell) else None
+        if zone is None:
+            continue
+        bare[row] = cell[: zone.start()]
+        if zone["zone"] not in seconds:
+            hours, minutes = int(zone["h"] or 0), int(zone["m"] or 0)
+            sign = -1 if zone["sign"] == "-" else 1
+            seconds[zone["zone"]] = sign * (3600 * hours + 60 * minutes)
+        offsets[row] = np.timedelta64(seconds[zone["zone"]], "s")
+    return bare, offsets

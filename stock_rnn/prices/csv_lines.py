@@ -1,0 +1,93 @@
+"""The first pass over a CSV file: every line is text and has the header's fields.
+
+pandas fills short rows with missing values and cuts long ones off in silence, so it
+gets only files that have passed here.
+"""
+
+import csv
+from typing import BinaryIO
+
+import numpy as np
+
+from stock_rnn.prices.csv_header import MAX_LINE_BYTES, Table, check_text
+from stock_rnn.prices.series import shown
+
+MAX_BLANK_LINES = 1_000_000
+_BLOCK_BYTES = 1024**2
+
+
+def check_lines(file: BinaryIO, table: Table) -> np.ndarray:
+    """Check each line after the header; return the numbers of the blank ones.
+
+    Args:
+        file: UTF-8 text.
+        table: Where its header is.
+
+    Returns:
+        int64, shape (blank lines,), ascending, from 1.
+
+    Raises:
+        UserError: Binary content, a line that is too long, or one with more or fewer
+            fields than the header.
+    """
+    file.seek(table.offset)
+    separator, separators = table.delimiter.encode(), table.columns - 1
+    number, rest = table.line, b""
+    blank: list[int] = []
+    # As pandas sees it: a line of tabs is a row where tabs separate the fields.
+    spaces = b" \t\r".replace(separator, b"")
+    while True:
+        block = file.read(_BLOCK_BYTES)
+        lines = (rest + block).split(b"\n")
+        # The last piece goes on in the next block, except at the end of the file.
+        rest = lines.pop() if block or not lines[-1] else b""
+        if len(rest) > MAX_LINE_BYTES:
+            check_text(rest, table.path, number + len(lines) + 1)
+        _check_block(lines, table.path, number)
+        # One look at the set: most blocks hold nothing but whole, unquoted rows.
+        whole = {line.count(separator) for line in lines} <= {separators}
+        if not whole or any(b'"' in line for line in lines):
+            for i, line in enumerate(lines, start=number + 1):
+                if line.strip(spaces):
+                    _check_row(line, i, table)
+                elif len(blank) < MAX_BLANK_LINES:
+                    blank.append(i)
+                else:
+                    raise table.fault(i, f"more than {MAX_BLANK_LINES:,} blank lines; remove them")
+        number += len(lines)
+        if not block:
+            return np.array(blank, dtype=np.int64)
+
+
+def _check_block(lines: list[bytes], path: str, before: int) -> None:
+    """Check the text of whole lines at once, and one by one where that fails."""
+    joined = b"\n".join(lines)
+    plain = b"\0" not in joined and b"\r" not in joined.replace(b"\r\n", b"").removesuffix(b"\r")
+    if plain and joined.isascii() and max(map(len, lines), default=0) <= MAX_LINE_BYTES:
+        return
+    for number, line in enumerate(lines, start=before + 1):
+        check_text(line, path, number)
+
+
+def _check_row(line: bytes, number: int, table: Table) -> None:
+    text = line.decode("utf-8").strip("\r")
+    try:
+        count = len(next(csv.reader([text], delimiter=table.delimiter, strict=True), []))
+    except csv.Error:
+        raise table.fault(
+            number,
+            "a quotation mark is not closed in its line, or text follows it; correct the line. "
+            f"Received: {shown(text)}",
+        ) from None
+    if count < table.columns:
+        raise table.fault(
+            number,
+            f"only {count} of the {table.columns} fields that the header names, so the row is "
+            f"cut off; complete or delete it. Received: {shown(text)}",
+        )
+    if count > table.columns:
+        raise table.fault(
+            number,
+            f"{count} fields where the header names {table.columns}; quote fields that contain "
+            f"{table.delimiter!r}. Received: {shown(text)}",
+        )

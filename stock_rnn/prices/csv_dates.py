@@ -23,12 +23,13 @@ DATE_FORMATS = (
     "%d %b %Y",
     "%d-%b-%Y",
 )
-TIME_FORMATS = ("", " %H:%M:%S", " %H:%M", " %I:%M:%S %p", " %I:%M %p")
+# Each begins with a blank; the first is for dates alone.
+TIME_FORMATS = ("", " %H:%M:%S", " %H:%M", " %I:%M:%S %p", " %I:%M %p", " %H%M%S")
 
 _ISO_DATE = re.compile(r"\d{4}(?P<separator>[-/]?)\d\d(?P=separator)\d\d(?!\d)")
 # Stooq's and MetaStock's, which write the time into another column.
 _COMPACT = re.compile(r"\d{8} \d{6}")
-_COMPACT_FORMAT = "%Y%m%d %H%M%S"
+_COMPACT_FORMAT = "%Y%m%d" + TIME_FORMATS[-1]
 _EPOCHS = {
     "seconds since 1970": re.compile(r"-?[0-9]{9,10}(?:\.0*)?"),
     "milliseconds since 1970": re.compile(r"-?[0-9]{12,13}(?:\.0*)?"),
@@ -48,7 +49,7 @@ def date_formats(cell: str) -> list[str]:
     if _ISO_DATE.match(cell):
         return [ISO]
     epochs = [name for name, pattern in _EPOCHS.items() if pattern.fullmatch(cell)]
-    formats = [date + time for date in DATE_FORMATS for time in TIME_FORMATS]
+    formats = [date + time for time in TIME_FORMATS for date in DATE_FORMATS]
     return epochs or [form for form in formats if _fits(cell, form)] or [ISO]
 
 
@@ -71,7 +72,7 @@ def parse_dates(cells: list[str], form: str) -> np.ndarray:
     elif form == ISO:
         local, utc = _parse_iso(cells)
     else:
-        local = _to_datetime(cells, form)
+        local = _to_datetime_by_parts(cells, form)
         utc = np.full(len(cells), np.datetime64("NaT"), "datetime64[s]")
     failed = np.flatnonzero(np.isnat(local))
     if len(failed):
@@ -112,6 +113,26 @@ def _to_datetime(cells: list[str], form: str) -> np.ndarray:
     if moments.tz is not None:
         raise ValueError("with a time zone")
     return moments.to_numpy().astype("datetime64[s]")
+
+
+def _to_datetime_by_parts(cells: list[str], form: str) -> np.ndarray:
+    """Return what `_to_datetime` does, days and times of day each parsed once."""
+    time_form = next(time for time in reversed(TIME_FORMATS) if form.endswith(time))
+    blanks = time_form.count(" ")
+    if not blanks:
+        return _to_datetime(cells, form)
+    # A cell without so many blanks fits neither format.
+    days = [cell.rsplit(" ", blanks)[0] for cell in cells]
+    times = [cell[len(day) + 1 :] for cell, day in zip(cells, days, strict=True)]
+    midnight = _each_once(days, form.removesuffix(time_form)).astype("datetime64[D]")
+    moment = _each_once(times, time_form.lstrip())
+    return midnight + (moment - moment.astype("datetime64[D]"))
+
+
+def _each_once(cells: list[str], form: str) -> np.ndarray:
+    different = list(dict.fromkeys(cells))
+    number = {cell: i for i, cell in enumerate(different)}
+    return _to_datetime(different, form)[[number[cell] for cell in cells]]
 
 
 def _parse_epochs(cells: list[str], per_second: int) -> np.ndarray:

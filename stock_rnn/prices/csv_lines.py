@@ -46,7 +46,8 @@ def check_lines(file: BinaryIO, table: Table) -> np.ndarray:
         _check_block(lines, table.path, number)
         # One look at the set: most blocks hold nothing but whole, unquoted rows.
         whole = {line.count(separator) for line in lines} <= {separators}
-        if not whole or any(b'"' in line for line in lines):
+        plain = whole and not any(b'"' in line for line in lines)
+        if not plain and not _all_rows(lines, table):
             for i, line in enumerate(lines, start=number + 1):
                 if line.strip(spaces):
                     _check_row(line, i, table)
@@ -67,6 +68,17 @@ def _check_block(lines: list[bytes], path: str, before: int) -> None:
         return
     for number, line in enumerate(lines, start=before + 1):
         check_text(line, path, number)
+
+
+def _all_rows(lines: list[bytes], table: Table) -> bool:
+    """Tell whether each line is a row with all its fields: no blank line, no open quote."""
+    texts = b"\n".join(lines).decode("utf-8").split("\n")
+    try:
+        counts = [len(row) for row in csv.reader(texts, delimiter=table.delimiter, strict=True)]
+    except csv.Error:
+        return False
+    # A quotation mark that is not closed takes the next line into its row.
+    return len(counts) == len(texts) and set(counts) <= {table.columns}
 
 
 def _check_row(line: bytes, number: int, table: Table) -> None:

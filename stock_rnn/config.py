@@ -5,17 +5,13 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import math
-import os
-import re
 import shlex
 from collections.abc import Iterable, Mapping
-from pathlib import PurePath
 from typing import Any
 
 from stock_rnn.errors import UserError
+from stock_rnn.prices.sources import DECIMALS, SOURCES, default_symbol
 
-SOURCES = ("auto", "bundled", "csv", "yahoo")
-DECIMALS = ("point", "comma")
 SPLITS = ("chronological", "random")
 CELLS = ("lstm", "gru", "simple_rnn")
 INITS = ("keras", "tf1")
@@ -187,14 +183,6 @@ class Config:
     def reference(cls) -> Config:
         """The defaults, against which names and commands are spelled out."""
         return cls()
-
-
-def default_symbol(csv: str | os.PathLike[str] | None) -> str:
-    """The symbol of prices for which none is named: the CSV's name, else ^GSPC."""
-    if csv is None:
-        return "^GSPC"
-    stem = re.sub(r"(\.(csv|tsv|txt|gz))+$", "", PurePath(csv).name, flags=re.IGNORECASE)
-    return "".join(c if c.isprintable() else "?" for c in stem).strip()[:64] or "CSV"
 
 
 def flag(name: str) -> str:

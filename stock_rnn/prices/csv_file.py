@@ -15,7 +15,6 @@ from typing import BinaryIO, NoReturn
 import numpy as np
 import pandas as pd
 
-from stock_rnn.config import DECIMALS, default_symbol
 from stock_rnn.errors import UserError
 from stock_rnn.prices.csv_dates import ISO, date_formats, one_clock, parse_dates
 from stock_rnn.prices.csv_header import Table, Wanted, find_table
@@ -24,6 +23,7 @@ from stock_rnn.prices.csv_numbers import MISSING, currencies, parse_numbers
 from stock_rnn.prices.csv_text import open_text
 from stock_rnn.prices.csv_ways import NoWayError, SeveralWaysError, Ways
 from stock_rnn.prices.series import RawPrices, shown
+from stock_rnn.prices.sources import DECIMALS, default_symbol
 
 logger = logging.getLogger("stock_rnn.prices")
 

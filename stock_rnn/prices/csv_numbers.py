@@ -42,9 +42,9 @@ def parse_numbers(cells: list[str], decimal: str) -> np.ndarray:
     """Parse cells without surrounding blanks.
 
     Args:
-        cells: Numbers, perhaps grouped by thousands (the other one of point and comma, a
-            blank, an apostrophe) or with one of `CURRENCIES`; or one of `MISSING`.
-        decimal: One of `stock_rnn.config.DECIMALS`.
+        cells: One or more: numbers, perhaps grouped by thousands (by the other one of point
+            and comma, a blank, an apostrophe) or with one of `CURRENCIES`; or `MISSING`.
+        decimal: One of `stock_rnn.prices.sources.DECIMALS`.
 
     Returns:
         float64, shape (cells,), NaN where missing.

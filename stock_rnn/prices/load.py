@@ -5,10 +5,10 @@ import os
 from collections.abc import Mapping
 from datetime import date
 
-from stock_rnn.config import SOURCES, default_symbol
 from stock_rnn.errors import UserError
 from stock_rnn.prices import bundled
 from stock_rnn.prices.series import Prices, RawPrices, select, shown
+from stock_rnn.prices.sources import SOURCES, default_symbol
 from stock_rnn.prices.span import Span, parse_span
 
 logger = logging.getLogger("stock_rnn.prices")
@@ -32,7 +32,7 @@ def load_prices(
     Args:
         symbol: Yahoo's symbol, e.g. "^GSPC"; for a CSV just a name. None: the name of
             the CSV if one is named, else ^GSPC.
-        source: One of `stock_rnn.config.SOURCES`. "bundled": ^GSPC and ^IXIC, 1999-01-04 to
+        source: One of `stock_rnn.prices.sources.SOURCES`. "bundled": ^GSPC and ^IXIC, 1999-01-04 to
             2018-12-31, without a network. "csv": the file `csv`. "yahoo": Yahoo
             Finance, cached. "auto": the CSV if one is named, else bundled where
             it has the symbol on every day asked for, else Yahoo. A source that

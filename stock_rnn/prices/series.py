@@ -267,14 +267,16 @@ def _warn_of_jumps(raw: RawPrices, rows: np.ndarray, *, need_open: bool) -> None
     each = 1
     if need_open and raw.open is not None:
         series, each = np.stack([raw.open[rows], series], axis=1).ravel(), 2
-    with np.errstate(over="ignore"):  # To infinity, from one end of float64 to the other.
-        factors = np.exp(np.abs(np.diff(np.log(series))))
+    # To infinity, from one end of float64 to the other.
+    with np.errstate(over="ignore", divide="ignore"):
+        ratios = series[1:] / series[:-1]
+        factors = np.maximum(ratios, 1 / ratios)
     jumps = np.flatnonzero(factors >= IMPLAUSIBLE_FACTOR)
     if len(jumps) == 0:
         return
     largest = jumps[np.argmax(factors[jumps])]
     row = rows[(largest + 1) // each]
-    others = f"; {len(jumps) - 1:,} more jumps like it" if len(jumps) > 1 else ""
+    others = f" (the largest of {len(jumps):,})" if len(jumps) > 1 else ""
     logger.warning(
         "%s, %s: implausible jump on %s by a factor of %.3g, from %.6g to %.6g%s; "
         "check for a split, a typo or a second symbol",

@@ -4,6 +4,7 @@ import sys
 import numpy as np
 import pytest
 
+from stock_rnn.config import Config
 from stock_rnn.errors import UserError
 from stock_rnn.prices import BUNDLED_SYMBOLS, load_prices, yahoo
 
@@ -81,6 +82,26 @@ def test_auto_takes_the_file_that_is_named(tmp_path, no_yahoo):
 
 
 @pytest.mark.parametrize(
+    ("name", "symbol"),
+    [
+        ("DJI.csv", "DJI"),
+        ("^DJI.csv.gz", "^DJI"),
+        ("BRK.B.CSV", "BRK.B"),
+        ("prices.txt", "prices"),
+        ("no suffix", "no suffix"),
+        (".csv", "CSV"),
+        ("a\nb.csv", "a?b"),
+        ("x" * 100 + ".csv", "x" * 64),
+    ],
+)
+def test_prices_of_a_file_are_called_by_its_name(tmp_path, name, symbol):
+    file = tmp_path / name
+    file.write_text("Date,Close\n2020-01-02,5\n")
+    assert load_prices(csv=file).symbol == symbol
+    assert Config(csv=str(file)).symbol == symbol
+
+
+@pytest.mark.parametrize(
     ("arguments", "words"),
     [
         ({"source": "bundled", "symbol": "^DJI"}, ["^GSPC and ^IXIC", "--csv", "^DJI"]),
@@ -92,6 +113,9 @@ def test_auto_takes_the_file_that_is_named(tmp_path, no_yahoo):
         ({"symbol": ""}, ["symbol"]),
         ({"symbol": "  "}, ["symbol"]),
         ({"csv": "no/such/file.csv"}, ["no/such/file.csv", "No such file"]),
+        ({"decimal": "comma"}, ["--decimal goes with --csv", "bundled"]),
+        ({"source": "yahoo", "close_column": "x"}, ["--close-column goes with --csv", "yahoo"]),
+        ({"csv": "x.csv", "decimal": ","}, ["--decimal must be one of point, comma", "','"]),
         ({"period": "5 years"}, ["1d, 5d", "5 years"]),
     ],
 )

@@ -1,4 +1,5 @@
 import hashlib
+import re
 import struct
 from datetime import date
 
@@ -119,6 +120,56 @@ def test_a_span_that_the_source_does_not_fill_is_warned_of(caplog):
     assert "asked for 2019-01-01 to 2020-01-05, has only 2020-01-02 to 2020-01-03" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("close", "words"),
+    [
+        ([500, 500, 25, 25], "line 4: implausible jump on 2020-01-03 by a factor of 20, from 500"),
+        (
+            [1, 100, 1, 1],
+            "line 3: .*2020-01-02 by a factor of 100, from 1 to 100 .the largest of 2.",
+        ),
+        ([10, 19, 19, 19], "line 3: .* by a factor of 1.9, from 10 to 19; check for a split"),
+        ([1e-300, 1e300, 1e300, 1e300], "by a factor of inf"),
+    ],
+)
+def test_an_implausible_jump_is_warned_of_by_date_and_size(caplog, close, words):
+    dates = days(*(f"2020-01-0{day}" for day in (1, 2, 3, 4)))
+    select(raw(dates, close, lines=np.array([2, 3, 4, 5])), EVERYTHING)
+    (warning,) = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert re.search(words, warning)
+
+
+def test_plausible_prices_are_not_warned_of(caplog):
+    dates = days(*(f"2020-01-0{day}" for day in (1, 2, 3, 4)))
+    select(raw(dates, [10, 18.9, 10, 10], open=np.array([1, 1, 99, 99])), EVERYTHING)
+    assert "jump" not in caplog.text
+
+
+def test_a_jump_is_looked_for_where_prices_are_sorted_and_in_the_span(caplog):
+    dates = days("2020-01-03", "2020-01-02", "2020-01-01")
+    select(raw(dates, [1, 1, 50]), Span(start=date(2020, 1, 2)))
+    assert "jump" not in caplog.text
+    select(raw(dates, [1, 1, 50]), EVERYTHING)
+    assert "row 2: implausible jump on 2020-01-02 by a factor of 50, from 50 to 1" in caplog.text
+
+
+def test_a_jump_between_open_and_close_is_warned_of(caplog):
+    source = raw(days("2020-01-02", "2020-01-03"), [1, 1], open=np.array([1.0, 100]))
+    select(source, EVERYTHING, need_open=True)
+    assert "row 2: implausible jump on 2020-01-03 by a factor of 100, from 1 to 100" in caplog.text
+
+
+def test_a_period_says_what_it_leaves_of_a_file(caplog):
+    source = raw(days("2010-01-04", "2019-01-02", "2020-01-02"), [1, 1, 1])
+    select(source, Span(period="5y"))
+    assert "2 of its 3 rows are in the period 5y; --period max takes all" in caplog.text
+    caplog.clear()
+    select(source, EVERYTHING)
+    select(source, Span(start=date(2019, 1, 1)))
+    select(raw(days("2019-01-02", "2020-01-02"), [1, 1]), Span(period="5y"))
+    assert "--period max" not in caplog.text
+
+
 def test_the_digest_is_that_of_little_endian_seconds_closes_and_opens():
     prices = Prices("X", "csv", days("1970-01-02", "1970-01-03"), np.array([1.5, 2.5]))
     content = struct.pack("<qqdd", 86400, 172800, 1.5, 2.5)
@@ -148,11 +199,19 @@ def test_prices_cannot_be_made_of_anything_else(dates, close, opening):
 
 
 def test_prices_cannot_be_changed():
-    close = np.array([1.0])
-    prices = Prices("X", "csv", days("2020-01-02"), close)
-    with pytest.raises(ValueError, match="read-only"):
-        prices.close[0] = 2.0
-    close[0] = 1.0  # The caller's array stays the caller's.
+    prices = Prices("X", "csv", days("2020-01-02"), np.array([1.0]), np.array([2.0]))
+    for array in (prices.dates, prices.close, prices.open):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = array[0]
+
+
+def test_what_the_caller_does_to_its_arrays_changes_no_prices():
+    dates, close, opening = days("2020-01-02"), np.array([1.0]), np.array([2.0])
+    prices = Prices("X", "csv", dates, close, opening)
+    before = prices.sha256
+    dates[0], close[0], opening[0] = dates[0] + 1, 3.0, 4.0
+    assert (prices.dates[0], prices.close[0], prices.open[0]) == (days("2020-01-02")[0], 1.0, 2.0)
+    assert prices.sha256 == before
 
 
 def test_a_description_is_one_line():

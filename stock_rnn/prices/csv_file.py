@@ -21,7 +21,7 @@ from stock_rnn.prices.csv_header import Table, Wanted, find_table
 from stock_rnn.prices.csv_lines import check_lines
 from stock_rnn.prices.csv_numbers import MISSING, currencies, parse_numbers
 from stock_rnn.prices.csv_text import open_text
-from stock_rnn.prices.csv_ways import NoWayError, SeveralWaysError, Ways
+from stock_rnn.prices.csv_ways import Misfit, NoWayError, SeveralWaysError, Ways
 from stock_rnn.prices.series import RawPrices, shown
 from stock_rnn.prices.sources import DECIMALS, default_symbol
 
@@ -277,8 +277,16 @@ class _Columns:
                 f"write all in one way. Received: {shown(last.cell)}",
             ) from error
         advice = "correct it or leave it empty"
-        if not self._decimal_given and len(error.ruled_out) == 1 and "," in last.cell:
+        if not self._decimal_given and last.way == "point" and _fits(last.cell, "comma"):
             advice += ", or say --decimal comma"
         raise self._table.fault(
             last.line, f"the {kind} is not a number; {advice}. Received: {shown(last.cell)}"
         ) from error
+
+
+def _fits(cell: str, decimal: str) -> bool:
+    try:
+        parse_numbers([cell], decimal)
+    except Misfit:
+        return False
+    return True

@@ -25,6 +25,7 @@ OPEN_NAMES = (
     *("open", "open price", "opening price"),
     *("eröffnung", "eröffnungskurs", "eröffn.", "erster"),
 )
+TIME_NAMES = ("time", "zeit", "uhrzeit")
 SYMBOL_NAMES = ("symbol", "ticker")
 
 DELIMITERS = ",;\t|"
@@ -292,7 +293,8 @@ def _table(header: _Header, path: str, wanted: Wanted) -> Table:
             f"{where}: more than {MAX_COLUMNS} columns; keep only the date and the prices. "
             f"Received: {len(header.names):,}"
         )
-    times = [i for i in header.columns_named(("time",)) if i != date]
+    # A date column that was named stands for itself.
+    times = [i for i in header.columns_named(TIME_NAMES) if i != date and wanted.date is None]
     symbols = [i for i in header.columns_named(SYMBOL_NAMES) if i not in (date, close)]
     return Table(
         path=path,

@@ -236,9 +236,9 @@ def test_a_line_without_end_costs_neither_memory_nor_time(tmp_path, start):
     endless = tmp_path / "endless.csv"
     endless.write_bytes(start + b"1" * 100_000_000)
     tracemalloc.start()
-    began = time.monotonic()
+    began = time.process_time()
     assert "longer than" in refusal_of(endless)
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
     assert tracemalloc.get_traced_memory()[1] < 20e6
     tracemalloc.stop()
 
@@ -326,8 +326,8 @@ def test_a_million_rows_take_seconds(tmp_path):
     with file.open("w") as out:
         out.write("Date,Close\n")
         out.writelines(f"{moment},{i % 100}.25\n" for i, moment in enumerate(dates.astype(str)))
-    began = time.monotonic()
+    began = time.process_time()
     prices = load_prices("X", csv=file, period="max")
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 8  # Half of that where nothing else runs.
     assert len(prices) == 1_000_000
     assert prices.dates[-1] == dates[-1]

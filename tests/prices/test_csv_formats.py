@@ -212,6 +212,8 @@ def test_decimal_commas_between_commas_need_the_flag(write):
     message = refusal_of(file)
     assert "line 2" in message
     assert "--decimal comma" in message
+    assert "--decimal" not in refusal_of(write('Date,Close\n2021-01-04,"1,2,3"\n'))
+    file = write(INVESTING_GERMAN)
     assert load_prices(csv=file, decimal="comma", need_open=True).open.tolist() == OPEN
 
 
@@ -245,6 +247,13 @@ def test_a_time_beside_the_date_belongs_to_it(write):
     text = "<DATE>,<TIME>,<CLOSE>\n20210104,093000,1\n20210104,093500,2\n"
     dates = load_prices(csv=write(text)).dates
     assert dates.astype(str).tolist() == ["2021-01-04T09:30:00", "2021-01-04T09:35:00"]
+
+
+def test_a_date_column_that_is_named_stands_for_itself(write):
+    text = "Date,Time,Close\n2021-01-04,16:00 ET,1\n"
+    file = write(text)
+    assert "16:00 ET" in refusal_of(file)
+    assert str(read_csv(file, date_column="Date").dates[0]) == "2021-01-04T00:00:00"
 
 
 ENCODINGS = {

@@ -1,16 +1,16 @@
 """curl_cffi's HTTP client, bound to the libcurl that it brings.
 
-TensorFlow has a libcurl of its own and offers its symbols to the whole process.
-A curl_cffi that is loaded after TensorFlow calls that one, which cannot speak
-like a browser ("Impersonating chrome is not supported"). So this module is to be
-imported before anything else imports curl_cffi, yfinance included.
+TensorFlow contains another libcurl, whose symbols the whole process sees. If
+curl_cffi is loaded after TensorFlow, it calls that one and fails: "Impersonating
+chrome is not supported". Import this module before anything that imports
+curl_cffi, such as yfinance.
 """
 
 import os
 import sys
 
 _flags = sys.getdlopenflags()
-# glibc's flag for "its own symbols first"; other systems bind like that anyway.
+# glibc's flag to look up a library's own symbols first, as other systems do anyway.
 sys.setdlopenflags(_flags | getattr(os, "RTLD_DEEPBIND", 0))
 try:
     from curl_cffi import requests

@@ -1,7 +1,6 @@
 """The header of a CSV file: where it is, what separates fields, which column is which."""
 
 import csv
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -33,8 +32,6 @@ MAX_LINE_BYTES = 64 * 1024
 MAX_COLUMNS = 1000
 # Titles, sources and remarks stand above some headers.
 MAX_HEADER_LINES = 40
-
-_SEPARATOR_LINE = re.compile(r'"?sep=(?P<separator>[,;\t|])"?\s*', re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -150,9 +147,9 @@ class _Header:
 def find_table(file: BinaryIO, path: str, wanted: Wanted) -> Table:
     """Find the header among the first `MAX_HEADER_LINES` lines with text.
 
-    It is the first line that names a date and a close column, under any of
-    `DELIMITERS` or the one that a line `sep=;` names; or the two or three lines that
-    pandas writes for columns with several levels, as yfinance's are.
+    It is the first line that names a date and a close column under any of
+    `DELIMITERS`, or the two or three lines that pandas writes for columns with
+    several levels, as yfinance's are. Titles and `sep=;` above it are left out.
 
     Args:
         file: UTF-8 text, at its beginning.
@@ -163,15 +160,7 @@ def find_table(file: BinaryIO, path: str, wanted: Wanted) -> Table:
         UserError: No such line, more than one close column, or a line that is no text.
     """
     lines = _first_lines(file, path)
-    delimiters, above = DELIMITERS, 0
-    if match := _SEPARATOR_LINE.fullmatch(lines[0].text):
-        delimiters, above = match["separator"], 1
-        if len(lines) == 1:
-            raise UserError(f"{path} holds nothing below its line sep=; name a CSV file")
-    headers = [
-        *_level_headers(lines, delimiters),
-        *_plain_headers(lines[above:], delimiters, above),
-    ]
+    headers = [*_level_headers(lines), *_plain_headers(lines)]
     for header in headers:
         if header.date(wanted) is not None and header.closes(wanted):
             return _table(header, path, wanted)
@@ -223,16 +212,16 @@ def _first_lines(file: BinaryIO, path: str) -> list[_Line]:
     return lines
 
 
-def _plain_headers(lines: list[_Line], delimiters: str, above: int) -> list[_Header]:
+def _plain_headers(lines: list[_Line]) -> list[_Header]:
     return [
-        _Header(line, delimiter, above + i, names, [""] * len(names))
+        _Header(line, delimiter, i, names, [""] * len(names))
         for i, line in enumerate(lines)
-        for delimiter in delimiters
+        for delimiter in DELIMITERS
         if (names := line.fields(delimiter))
     ]
 
 
-def _level_headers(lines: list[_Line], delimiters: str) -> list[_Header]:
+def _level_headers(lines: list[_Line]) -> list[_Header]:
     """Return the headers whose last line names the date and nothing else.
 
     pandas writes columns of two levels so: a line of names and one of symbols, in
@@ -240,7 +229,7 @@ def _level_headers(lines: list[_Line], delimiters: str) -> list[_Header]:
     """
     headers = []
     for i, line in enumerate(lines[1:], start=1):
-        for delimiter in delimiters:
+        for delimiter in DELIMITERS:
             first, *others = line.fields(delimiter) or [""]
             if normal(first) not in DATE_NAMES or not others or any(others):
                 continue

@@ -1,4 +1,4 @@
-"""The way in: one function for every source."""
+"""`load_prices`: one function for every source."""
 
 import logging
 import os
@@ -32,11 +32,11 @@ def load_prices(
     Args:
         symbol: Yahoo's symbol, e.g. "^GSPC"; for a CSV just a name. None: the name of
             the CSV if one is named, else ^GSPC.
-        source: One of `stock_rnn.prices.sources.SOURCES`. "bundled": ^GSPC and ^IXIC, 1999-01-04 to
-            2018-12-31, without a network. "csv": the file `csv`. "yahoo": Yahoo
-            Finance, cached. "auto": the CSV if one is named, else bundled where
-            it has the symbol on every day asked for, else Yahoo. A source that
-            fails is never replaced by another.
+        source: One of `stock_rnn.prices.sources.SOURCES`. "bundled": ^GSPC and ^IXIC,
+            1999-01-04 to 2018-12-31, without a network. "csv": the file `csv`. "yahoo":
+            Yahoo Finance, cached. "auto": the CSV if one is named, else bundled if it
+            has the symbol on every day asked for, else Yahoo. A source that fails is
+            never replaced by another.
         csv: A file with a header, a date column and a close column; docs/prices.md says
             which formats are read.
         date_column: The name of the CSV's date column. None: it is called Date or alike.
@@ -64,7 +64,7 @@ def load_prices(
     chosen = _choose(source, csv, symbol, span)
     if chosen == "csv":
         assert csv is not None
-        # Here and not above: pandas takes long to import.
+        # Imported here: pandas takes long, and other sources do not need it.
         from stock_rnn.prices.csv_file import read_csv
 
         raw = read_csv(csv, symbol=symbol, need_open=need_open, **columns)
@@ -104,7 +104,7 @@ def _check_no_columns(source: str, columns: Mapping[str, str | None]) -> None:
 def _read(source: str, symbol: str, span: Span) -> RawPrices:
     if source == "bundled":
         return bundled.read_bundled(symbol)
-    # Here and not above: pandas and yfinance each take long to import.
+    # Imported here: yfinance takes long.
     from stock_rnn.prices.yahoo import read_yahoo
 
     return read_yahoo(symbol, span)

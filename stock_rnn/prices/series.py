@@ -1,4 +1,4 @@
-"""A checked series of prices, and the checks."""
+"""`Prices`, and the checks that make them from a source's rows."""
 
 import hashlib
 import logging
@@ -12,12 +12,11 @@ from stock_rnn.prices.span import Days, Span
 
 logger = logging.getLogger("stock_rnn.prices")
 
-# Holidays and weekends leave gaps of up to this much at the ends of a span
-# that nevertheless has all of its prices.
+# A span has all its prices even if holidays and weekends leave so much at its ends.
 _LONGEST_HOLIDAY = timedelta(days=10)
 
-# From one price to the next, up or down. Splits begin at two for one, on a day on which
-# the price may move besides; no day of ^GSPC or ^IXIC comes near.
+# From one price to the next, up or down. A split of two for one stays above it on a day
+# on which the price rises by 5 %.
 IMPLAUSIBLE_FACTOR = 1.9
 
 
@@ -52,7 +51,7 @@ class Prices:
         dates = _read_only(self.dates, np.dtype("datetime64[s]"))
         object.__setattr__(self, "dates", dates)
         if dates.ndim != 1 or np.isnat(dates).any() or not (dates[1:] > dates[:-1]).all():
-            raise ValueError("dates must be one strictly ascending row without gaps (NaT)")
+            raise ValueError("dates must be one-dimensional, strictly ascending, without NaT")
         for name in ("close", "open"):
             if getattr(self, name) is None and name == "open":
                 continue
@@ -70,8 +69,8 @@ class Prices:
     def sha256(self) -> str:
         """Hexadecimal SHA-256 of the seconds since 1970, closes, and opens if any.
 
-        Little-endian int64 and float64 on every machine, so that two runs can
-        tell whether they saw the same prices.
+        Little-endian int64 and float64 on every machine: equal digests mean equal
+        prices.
         """
         digest = hashlib.sha256(self.dates.astype("<i8").tobytes())
         digest.update(self.close.astype("<f8").tobytes())
@@ -123,10 +122,10 @@ class RawPrices:
 def select(raw: RawPrices, span: Span, *, need_open: bool = False) -> Prices:
     """Cut the days of `span` out of `raw`, check them, and return them sorted.
 
-    Only rows of the span are judged: a source may be damaged elsewhere (Yahoo's
-    opening prices of 1950 are zeros). Rows without a price are dropped; rows
-    out of order are sorted; of rows that say the same twice one stays. Each is
-    counted in the log, and jumps by `IMPLAUSIBLE_FACTOR` or more are warned of.
+    Only rows of the span are checked: a source may be damaged elsewhere (Yahoo's
+    opening prices of 1950 are zeros). Rows without a price are dropped, rows out of
+    order are sorted, and repeated rows are dropped. The log counts each, and
+    warns of jumps by `IMPLAUSIBLE_FACTOR` or more.
 
     Args:
         raw: A source's rows.

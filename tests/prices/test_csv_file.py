@@ -51,7 +51,7 @@ def refusal_of(file, **options):
     return message
 
 
-def test_yahoos_own_download_is_read_and_its_nulls_are_counted(write, caplog):
+def test_the_null_rows_of_yahoos_download_are_dropped_and_counted(write, caplog):
     prices = load_prices("X", csv=write(YAHOO), period="max", need_open=True)
     assert prices.close.tolist() == [1.5, 1.625, 1.75]
     assert prices.open.tolist() == [1.1, 1.2, 1.3]
@@ -129,11 +129,11 @@ def test_every_word_for_missing_is_missing(write, word):
         ("05-05-2020,1\n06-06-2020,2\n", ["2020-05-05", "2020-06-06"]),
     ],
 )
-def test_a_row_tells_days_from_months(write, rows, days):
+def test_one_row_decides_between_day_and_month_first(write, rows, days):
     assert [day for day, _ in rows_of(read_csv(write("Date,Close\n" + rows)))] == days
 
 
-def test_days_and_months_that_nothing_tells_apart_are_refused(write):
+def test_dates_that_fit_day_and_month_first_are_refused(write):
     assert "fit both" in refusal_of(write("Date,Close\n01/02/2020,1\n03/04/2020,2\n"))
 
 
@@ -195,7 +195,7 @@ def test_a_damaged_file_is_refused_in_one_line_that_says_where(write, content, w
         assert word in message
 
 
-def test_what_is_not_there_or_not_a_file_is_refused(tmp_path, write):
+def test_a_path_that_is_no_regular_file_is_refused(tmp_path, write):
     assert "No such file" in refusal_of(tmp_path / "absent.csv")
     assert "folder" in refusal_of(tmp_path)
     assert "x.csv" in refusal_of(write(YAHOO) / "x.csv")
@@ -232,7 +232,7 @@ def test_a_file_that_is_too_large_is_refused_unread(write, tmp_path):
 
 
 @pytest.mark.parametrize("start", [b"", b"Date,Close\n", b"Date,Close\n2020-01-02,1\n"])
-def test_a_line_without_end_costs_neither_memory_nor_time(tmp_path, start):
+def test_an_endless_line_is_refused_with_little_memory_and_time(tmp_path, start):
     endless = tmp_path / "endless.csv"
     endless.write_bytes(start + b"1" * 100_000_000)
     tracemalloc.start()
@@ -306,7 +306,7 @@ def test_any_bytes_are_prices_or_a_refusal(tmp_path, content):
     assert outcome.isprintable()
 
 
-def test_chunks_join_without_a_seam(write, monkeypatch):
+def test_the_size_of_chunks_does_not_matter(write, monkeypatch):
     first = datetime(2000, 1, 1)
     rows = [(first + timedelta(minutes=i), 1 + i / 7) for i in range(1000)]
     text = "\n".join(["Date,Close", *(f"{moment},{price!r}\n" for moment, price in rows)])

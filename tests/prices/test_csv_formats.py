@@ -221,6 +221,14 @@ def test_the_adjusted_close_is_read_where_it_is_named(write):
     assert read_csv(write(YAHOO), close_column="Adj Close").close.tolist() == [901.5, 901.5, 902.5]
 
 
+def test_a_column_is_named_as_spelled_or_without_case(write):
+    file = write("Date,Close,close\n2021-01-04,1,2\n")
+    assert read_csv(file, close_column="close").close.tolist() == [2]
+    assert "more than one close column" in refusal_of(file, close_column="CLOSE")
+    file = write("Date,Close,Mid Price\n2021-01-04,1,2\n")
+    assert read_csv(file, close_column="mid_price").close.tolist() == [2]
+
+
 def test_a_named_column_that_is_not_there_is_refused(write):
     message = refusal_of(write(YAHOO), close_column="Last")
     assert "no close column 'Last'" in message
@@ -323,8 +331,14 @@ def test_a_full_disk_is_named_when_a_file_is_unpacked(write, monkeypatch):
         def write(self, _):
             raise OSError(28, "No space left on device")
 
+    def refuse():
+        raise OSError(30, "Read-only file system")
+
+    file = write(gzip.compress(YAHOO.encode()))
     monkeypatch.setattr(csv_text.tempfile, "TemporaryFile", Full)
-    assert "No space left" in refusal_of(write(gzip.compress(YAHOO.encode())))
+    assert "No space left" in refusal_of(file)
+    monkeypatch.setattr(csv_text.tempfile, "TemporaryFile", refuse)
+    assert "Read-only" in refusal_of(file)
 
 
 HOURS = [

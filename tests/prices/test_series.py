@@ -34,7 +34,7 @@ def raw(dates, close, **others):
     ),
     data=st.data(),
 )
-def test_rows_in_any_order_and_said_twice_come_out_sorted_once(rows, data):
+def test_unsorted_and_repeated_rows_come_out_sorted_and_once(rows, data):
     some = data.draw(st.lists(st.sampled_from(sorted(rows))))
     order = data.draw(st.permutations(list(rows) + some))
     known = sorted(day for day in rows if not np.isnan(rows[day]))
@@ -49,7 +49,7 @@ def test_rows_in_any_order_and_said_twice_come_out_sorted_once(rows, data):
     assert prices.dropped == len(order) - sum(day in set(known) for day in order)
 
 
-def test_both_ends_of_a_span_count_to_the_last_second():
+def test_both_ends_of_a_span_are_inclusive_to_the_last_second():
     dates = days("2020-01-01T23:59:59", "2020-01-02", "2020-01-03T23:59:59", "2020-01-04")
     span = Span(date(2020, 1, 2), date(2020, 1, 3))
     assert select(raw(dates, [1, 2, 3, 4]), span).close.tolist() == [2, 3]
@@ -69,7 +69,7 @@ def test_a_span_without_prices_names_the_span_there_is():
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.5, float("inf"), float("-inf")])
-def test_a_price_that_is_none_is_named_by_row_and_date(bad):
+def test_a_price_that_is_not_positive_is_an_error_with_row_and_date(bad):
     source = raw(days("2020-01-02", "2020-01-03"), [1, bad])
     with pytest.raises(UserError, match=rf"^x.csv, row 2: .*2020-01-03.* Received: {bad}$"):
         select(source, EVERYTHING)
@@ -78,7 +78,7 @@ def test_a_price_that_is_none_is_named_by_row_and_date(bad):
         select(lines, EVERYTHING)
 
 
-def test_opening_prices_count_only_when_they_are_needed():
+def test_opening_prices_are_checked_only_if_they_are_needed():
     source = raw(days("2020-01-02", "2020-01-03"), [1, 2], open=np.array([0.0, 2.5]))
     assert select(source, EVERYTHING).open is None
     with pytest.raises(UserError, match="opening price of 2020-01-02"):
@@ -112,7 +112,7 @@ def test_the_log_counts_what_was_dropped_and_sorted(caplog):
     assert "dropped 1 rows that repeat" in caplog.text
 
 
-def test_a_span_that_the_source_does_not_fill_is_warned_of(caplog):
+def test_a_span_longer_than_the_source_is_a_warning(caplog):
     source = raw(days("2020-01-02", "2020-01-03"), [1, 2])
     select(source, Span(date(2020, 1, 1), date(2020, 1, 5)))
     assert "asked for" not in caplog.text
@@ -193,19 +193,19 @@ def test_the_digest_is_that_of_little_endian_seconds_closes_and_opens():
         (days("2020-01-02"), [1.0], [float("inf")]),
     ],
 )
-def test_prices_cannot_be_made_of_anything_else(dates, close, opening):
+def test_prices_are_checked_when_they_are_made(dates, close, opening):
     with pytest.raises(ValueError, match=r"must|shape"):
         Prices("X", "csv", dates, np.array(close), None if opening is None else np.array(opening))
 
 
-def test_prices_cannot_be_changed():
+def test_the_arrays_of_prices_are_read_only():
     prices = Prices("X", "csv", days("2020-01-02"), np.array([1.0]), np.array([2.0]))
     for array in (prices.dates, prices.close, prices.open):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = array[0]
 
 
-def test_what_the_caller_does_to_its_arrays_changes_no_prices():
+def test_prices_do_not_share_the_callers_arrays():
     dates, close, opening = days("2020-01-02"), np.array([1.0]), np.array([2.0])
     prices = Prices("X", "csv", dates, close, opening)
     before = prices.sha256
@@ -223,7 +223,7 @@ def test_a_description_is_one_line():
 
 
 @given(st.text(st.characters()) | st.text("\r\n\x00\x1b\u2028\ud800"))
-def test_what_is_shown_is_one_printable_line(text):
+def test_shown_text_is_one_printable_line(text):
     line = shown(text)
     assert line.isprintable()
     assert len(line) <= 80

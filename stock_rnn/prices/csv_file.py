@@ -18,7 +18,7 @@ import pandas as pd
 from stock_rnn.errors import UserError
 from stock_rnn.prices.csv_dates import ISO, date_formats, one_clock, parse_dates
 from stock_rnn.prices.csv_header import Table, Wanted, find_table
-from stock_rnn.prices.csv_lines import check_lines
+from stock_rnn.prices.csv_lines import Lines, check_lines
 from stock_rnn.prices.csv_numbers import MISSING, currencies, parse_numbers
 from stock_rnn.prices.csv_text import open_text
 from stock_rnn.prices.csv_ways import Misfit, NoWayError, SeveralWaysError, Ways
@@ -30,6 +30,8 @@ logger = logging.getLogger("stock_rnn.prices")
 # The first chunk is small: it rules out most ways to read a column.
 FIRST_CHUNK_ROWS = 1000
 CHUNK_ROWS = 250_000
+# Chunks of long lines have fewer rows, so that memory stays bounded.
+CHUNK_BYTES = 32 * 1024**2
 
 _SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 
@@ -83,15 +85,21 @@ def _layout(table: Table) -> Iterator[str]:
     yield f"{_SEPARATORS[table.delimiter]}s between fields"
 
 
+def rows_in_a_chunk(longest_line: int) -> int:
+    """Return how many rows are parsed at once if the longest line has so many bytes."""
+    return min(CHUNK_ROWS, max(FIRST_CHUNK_ROWS, CHUNK_BYTES // max(1, longest_line)))
+
+
 def _chunks(
-    file: BinaryIO, table: Table, blank: np.ndarray
+    file: BinaryIO, table: Table, checked: Lines
 ) -> Iterator[tuple[dict[int, list[str]], np.ndarray]]:
     """Yield the needed columns of some rows as text, and the line of each row."""
     file.seek(table.offset)
     numbers = (table.date, table.time, table.symbol, table.close, table.open)
     columns = [column for column in numbers if column is not None]
     # pandas skips blank lines: so many rows stand before each of them.
-    rows_before_blank = blank - (table.line + 1) - np.arange(len(blank))
+    rows_before_blank = checked.blank - (table.line + 1) - np.arange(len(checked.blank))
+    chunk_rows = rows_in_a_chunk(checked.longest)
     done = 0
     try:
         reader = pd.read_csv(
@@ -106,7 +114,7 @@ def _chunks(
             encoding="utf-8",
         )
         while True:
-            frame = reader.get_chunk(CHUNK_ROWS if done else FIRST_CHUNK_ROWS)
+            frame = reader.get_chunk(chunk_rows if done else FIRST_CHUNK_ROWS)
             row = np.arange(done, done + len(frame))
             done += len(frame)
             skipped = np.searchsorted(rows_before_blank, row, side="right")

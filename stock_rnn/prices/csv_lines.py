@@ -5,6 +5,7 @@ gets only files that have passed here.
 """
 
 import csv
+from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
@@ -16,15 +17,25 @@ MAX_BLANK_LINES = 1_000_000
 _BLOCK_BYTES = 1024**2
 
 
-def check_lines(file: BinaryIO, table: Table) -> np.ndarray:
-    """Check each line after the header; return the numbers of the blank ones.
+@dataclass(frozen=True, eq=False)
+class Lines:
+    """What is known of the lines after the header.
+
+    Attributes:
+        blank: int64, shape (blank lines,), their numbers, ascending, from 1.
+        longest: Bytes in the longest line.
+    """
+
+    blank: np.ndarray
+    longest: int
+
+
+def check_lines(file: BinaryIO, table: Table) -> Lines:
+    """Check each line after the header.
 
     Args:
         file: UTF-8 text.
         table: Where its header is.
-
-    Returns:
-        int64, shape (blank lines,), ascending, from 1.
 
     Raises:
         UserError: Binary content, a line that is too long, or one with more or fewer
@@ -34,6 +45,7 @@ def check_lines(file: BinaryIO, table: Table) -> np.ndarray:
     separator, separators = table.delimiter.encode(), table.columns - 1
     number, rest = table.line, b""
     blank: list[int] = []
+    longest = 0
     # As pandas sees it: a line of tabs is a row where tabs separate the fields.
     spaces = b" \t\r".replace(separator, b"")
     while True:
@@ -43,7 +55,9 @@ def check_lines(file: BinaryIO, table: Table) -> np.ndarray:
         rest = lines.pop() if block or not lines[-1] else b""
         if len(rest) > MAX_LINE_BYTES:
             check_text(rest, table.path, number + len(lines) + 1)
-        _check_block(lines, table.path, number)
+        in_block = max(map(len, lines), default=0)
+        _check_block(lines, in_block, table.path, number)
+        longest = max(longest, in_block)
         # One look at the set: most blocks hold nothing but whole, unquoted rows.
         whole = {line.count(separator) for line in lines} <= {separators}
         plain = whole and not any(b'"' in line for line in lines)
@@ -57,14 +71,14 @@ def check_lines(file: BinaryIO, table: Table) -> np.ndarray:
                     raise table.fault(i, f"more than {MAX_BLANK_LINES:,} blank lines; remove them")
         number += len(lines)
         if not block:
-            return np.array(blank, dtype=np.int64)
+            return Lines(np.array(blank, dtype=np.int64), longest)
 
 
-def _check_block(lines: list[bytes], path: str, before: int) -> None:
+def _check_block(lines: list[bytes], longest: int, path: str, before: int) -> None:
     """Check the text of whole lines at once, and one by one where that fails."""
     joined = b"\n".join(lines)
     plain = b"\0" not in joined and b"\r" not in joined.replace(b"\r\n", b"").removesuffix(b"\r")
-    if plain and joined.isascii() and max(map(len, lines), default=0) <= MAX_LINE_BYTES:
+    if plain and joined.isascii() and longest <= MAX_LINE_BYTES:
         return
     for number, line in enumerate(lines, start=before + 1):
         check_text(line, path, number)

@@ -46,6 +46,7 @@ CASES = {
     "-252322200": {SECONDS: "1962-01-02T14:30:00"},
     "1609718400999": {MILLISECONDS: "2021-01-04T00:00:00"},
     "9999999999": {},
+    "-9999999999": {},
     "soon": {},
     "today": {},
     "now": {},
@@ -140,6 +141,12 @@ def test_one_row_said_twice_is_no_clock_set_back():
     dates, is_utc = one_clock(local, utc)
     assert not is_utc
     assert dates is local
+
+
+def test_local_time_stays_where_one_row_has_no_zone():
+    local = moments("2020-11-01T01:45", "2020-11-01T01:15", "2020-11-02")
+    utc = moments("2020-11-01T05:45", "2020-11-01T06:15", "NaT")
+    assert one_clock(local, utc)[0] is local
 
 
 def test_utc_is_taken_where_local_time_goes_back():

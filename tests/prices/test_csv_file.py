@@ -1,6 +1,8 @@
 import csv
 import io
 import os
+import subprocess
+import sys
 import time
 import tracemalloc
 from datetime import date, datetime, timedelta
@@ -224,6 +226,12 @@ def test_a_file_without_opening_prices_is_refused_only_when_they_are_needed(writ
     assert "no open column" in refusal_of(file, need_open=True)
 
 
+def test_a_bad_opening_price_is_called_so(write):
+    text = "Date,Open,Close\n2020-01-02,1,1\n2020-01-03,x,1\n"
+    assert "line 3: the open is not a number" in refusal_of(write(text), need_open=True)
+    assert "line 2: the close is not" in refusal_of(write(text.replace("1,1", "1,x")))
+
+
 def test_a_file_that_is_too_large_is_refused_unread(write, tmp_path):
     sparse = tmp_path / "sparse.csv"
     with sparse.open("wb") as file:
@@ -312,12 +320,38 @@ def test_the_size_of_chunks_does_not_matter(write, monkeypatch):
     text = "\n".join(["Date,Close", *(f"{moment},{price!r}\n" for moment, price in rows)])
     file = write(text)
     whole = read_csv(file)
+    monkeypatch.setattr(csv_file, "FIRST_CHUNK_ROWS", 5)
     monkeypatch.setattr(csv_file, "CHUNK_ROWS", 7)
     monkeypatch.setattr(csv_lines, "_BLOCK_BYTES", 11)
     pieces = read_csv(file)
     assert pieces.close.tolist() == whole.close.tolist() == [price for _, price in rows]
     assert pieces.dates.tolist() == whole.dates.tolist() == [moment for moment, _ in rows]
     assert pieces.lines.tolist() == whole.lines.tolist() == list(range(2, 2002, 2))
+
+
+@pytest.mark.parametrize(("longest", "rows"), [(30, 250_000), (1024, 32_768), (65_536, 1000)])
+def test_chunks_of_long_lines_have_fewer_rows(longest, rows):
+    assert csv_file.rows_in_a_chunk(longest) == rows
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="memory is read from /proc")
+def test_long_cells_take_little_memory(tmp_path):
+    file = tmp_path / "padded.csv"
+    file.write_text("Date,Close\n" + ("2020-01-02," + " " * 60_000 + "1\n") * 4000)
+    program = (
+        "import pathlib, sys, stock_rnn.prices.csv_file as c\n"
+        "def most():\n"
+        "    status = pathlib.Path('/proc/self/status').read_text()\n"
+        "    return int(status.split('VmHWM:')[1].split()[0])\n"
+        "before = most()\n"
+        "c.read_csv(sys.argv[1])\n"
+        "print(most() - before)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program, file], capture_output=True, text=True, check=True
+    )
+    # In kB; the file has 240,000.
+    assert int(ran.stdout) < 120_000
 
 
 def test_a_million_rows_take_seconds(tmp_path):

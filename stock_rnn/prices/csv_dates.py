@@ -6,7 +6,7 @@ from datetime import datetime
 import numpy as np
 import pandas as pd
 
-from stock_rnn.prices.csv_ways import Misfit
+from stock_rnn.prices.csv_candidates import Mismatch
 
 ISO = "ISO 8601"
 EPOCHS = {"seconds since 1970": 1, "milliseconds since 1970": 1000}
@@ -35,7 +35,7 @@ _EPOCHS = {
     "milliseconds since 1970": re.compile(r"-?[0-9]{12,13}(?:\.0*)?"),
 }
 _INTEGER = re.compile(r"-?[0-9]{1,13}(?:\.0*)?")
-# Years 1900 to 2100, so that a volume or a price is no date.
+# Years 1900 to 2100: a volume is not taken for a date.
 _FIRST_SECOND, _LAST_SECOND = -2_208_988_800, 4_102_444_800
 # Only after a time: the end of 2020-01-02 is no zone.
 _ZONE = re.compile(r"(?<=\d)\s*(?P<zone>Z|UTC|GMT|(?P<sign>[+-])(?P<h>\d\d):?(?P<m>\d\d)?)$")
@@ -64,7 +64,7 @@ def parse_dates(cells: list[str], form: str) -> np.ndarray:
         datetime64[s], shape (2, cells): local time, and UTC or NaT where no zone says it.
 
     Raises:
-        Misfit: A cell is no date of that format.
+        Mismatch: A cell is no date of that format.
     """
     if form in EPOCHS:
         local = _parse_epochs(cells, EPOCHS[form])
@@ -76,16 +76,15 @@ def parse_dates(cells: list[str], form: str) -> np.ndarray:
         utc = np.full(len(cells), np.datetime64("NaT"), "datetime64[s]")
     failed = np.flatnonzero(np.isnat(local))
     if len(failed):
-        raise Misfit(int(failed[0]))
+        raise Mismatch(int(failed[0]))
     return np.stack([local, utc])
 
 
 def one_clock(local: np.ndarray, utc: np.ndarray) -> tuple[np.ndarray, bool]:
-    """Return the dates on one clock that never goes back, and whether that is UTC.
+    """Return local dates, or UTC if local time goes back, and whether it is UTC.
 
-    Local time stays, so that a day's price keeps its day. Where clocks are set back
-    between two rows, local time tells neither their order nor, sometimes, them apart:
-    then all rows are in UTC.
+    Local time keeps a day's price on its day. But if clocks are set back between two
+    rows, local times repeat or change their order; then all rows are in UTC.
 
     Args:
         local: datetime64[s], shape (rows,), any order.
@@ -116,7 +115,7 @@ def _to_datetime(cells: list[str], form: str) -> np.ndarray:
 
 
 def _to_datetime_by_parts(cells: list[str], form: str) -> np.ndarray:
-    """Return what `_to_datetime` does, days and times of day each parsed once."""
+    """Return what `_to_datetime` does; parse each different day and time of day once."""
     time_form = next(time for time in reversed(TIME_FORMATS) if form.endswith(time))
     blanks = time_form.count(" ")
     if not blanks:
@@ -138,11 +137,11 @@ def _each_once(cells: list[str], form: str) -> np.ndarray:
 def _parse_epochs(cells: list[str], per_second: int) -> np.ndarray:
     for row, cell in enumerate(cells):
         if not _INTEGER.fullmatch(cell):
-            raise Misfit(row)
+            raise Mismatch(row)
     seconds = np.array(cells, dtype=object).astype(np.float64) / per_second
     outside = np.flatnonzero((seconds < _FIRST_SECOND) | (seconds > _LAST_SECOND))
     if len(outside):
-        raise Misfit(int(outside[0]))
+        raise Mismatch(int(outside[0]))
     return np.floor(seconds).astype(np.int64).view("datetime64[s]")
 
 

@@ -1,10 +1,10 @@
 """Prices from a CSV file: any with a date column and a close column.
 
-A file is read in passes. `csv_text` makes it UTF-8, `csv_header` finds its columns,
-`csv_lines` looks at every line, and pandas parses the needed columns as text, in
-chunks, so that memory stays bounded by the result. `csv_dates` and `csv_numbers`
-read that text, in the one format that fits the whole column. What was guessed goes
-into the log as one line; where two guesses are left that differ, the file is refused.
+The steps: `csv_text` converts the file to UTF-8, `csv_header` finds its columns,
+`csv_lines` checks every line, pandas splits the needed columns into cells, in chunks,
+and `csv_dates` and `csv_numbers` parse the cells. `csv_candidates` finds the one format
+that fits a whole column. The log tells the guesses in one line; a file with two formats
+that fit and differ is refused.
 """
 
 import logging
@@ -16,18 +16,23 @@ import numpy as np
 import pandas as pd
 
 from stock_rnn.errors import UserError
+from stock_rnn.prices.csv_candidates import (
+    AmbiguousFormatError,
+    Candidates,
+    Mismatch,
+    NoFormatError,
+)
 from stock_rnn.prices.csv_dates import ISO, date_formats, one_clock, parse_dates
 from stock_rnn.prices.csv_header import Table, Wanted, find_table
 from stock_rnn.prices.csv_lines import Lines, check_lines
 from stock_rnn.prices.csv_numbers import MISSING, currencies, parse_numbers
 from stock_rnn.prices.csv_text import open_text
-from stock_rnn.prices.csv_ways import Misfit, NoWayError, SeveralWaysError, Ways
 from stock_rnn.prices.series import RawPrices, shown
 from stock_rnn.prices.sources import DECIMALS, default_symbol
 
 logger = logging.getLogger("stock_rnn.prices")
 
-# The first chunk is small: it rules out most ways to read a column.
+# The first chunk is small, because it rejects most candidate formats.
 FIRST_CHUNK_ROWS = 1000
 CHUNK_ROWS = 250_000
 # Chunks of long lines have fewer rows, so that memory stays bounded.
@@ -60,9 +65,9 @@ def read_csv(
         decimal: One of `DECIMALS`; None: as above.
 
     Raises:
-        UserError: The file cannot be read, is no such table, can be read in two ways,
-            holds two symbols, or has a cell that is no date or no number; the message
-            names the file and the line.
+        UserError: The file cannot be read, is no such table, is ambiguous, has two
+            symbols, or a cell that is no date or no number; the message names the file
+            and the line.
     """
     if decimal is not None and decimal not in DECIMALS:
         raise UserError(f"--decimal must be one of {', '.join(DECIMALS)}. Received: {decimal!r}")
@@ -139,8 +144,8 @@ class _Columns:
         else:
             decimals = DECIMALS
         self._decimal_given = decimal is not None
-        self._numbers = Ways(decimals, self._parse_prices)
-        self._dates: Ways | None = None
+        self._numbers = Candidates(decimals, self._parse_prices)
+        self._dates: Candidates | None = None
         self._lines: list[np.ndarray] = []
         self._symbol: tuple[str, int] | None = None
         self._currency: tuple[str, int] | None = None
@@ -149,7 +154,7 @@ class _Columns:
         """Read some more rows.
 
         Raises:
-            UserError: A cell fits no way of reading its column that is left.
+            UserError: A cell fits no format that is left, or is of another symbol.
         """
         cells, lines = self._without_empty_rows(self._with_times(cells), lines)
         if len(lines) == 0:
@@ -161,14 +166,14 @@ class _Columns:
             self._check_one_symbol(cells[table.symbol], lines)
         self._check_one_currency(prices, lines)
         if self._dates is None:
-            self._dates = Ways(date_formats(dates[0]), parse_dates)
+            self._dates = Candidates(date_formats(dates[0]), parse_dates)
         try:
             self._dates.add(dates, lines)
-        except NoWayError as error:
+        except NoFormatError as error:
             self._refuse_date(error)
         try:
             self._numbers.add(prices, lines)
-        except NoWayError as error:
+        except NoFormatError as error:
             self._refuse_price(error, len(lines))
         self._lines.append(lines)
 
@@ -176,7 +181,7 @@ class _Columns:
         """Return what was read, and how, for the log.
 
         Raises:
-            UserError: There are no rows, or two ways to read them.
+            UserError: There are no rows, or two formats fit.
         """
         path = self._table.path
         if self._dates is None:
@@ -184,14 +189,14 @@ class _Columns:
         lines = np.concatenate(self._lines)
         try:
             form, moments = self._dates.result(lines)
-        except SeveralWaysError as error:
+        except AmbiguousFormatError as error:
             raise UserError(
                 f"{path}: its dates fit both {error.one} and {error.other}, from line "
                 f"{error.line} on; write them as 2015-04-01"
             ) from error
         try:
             decimal, prices = self._numbers.result(lines)
-        except SeveralWaysError as error:
+        except AmbiguousFormatError as error:
             raise UserError(
                 f"{path}, line {error.line}: a price with a decimal {error.one}, or grouped by "
                 f"thousands with a decimal {error.other}? No price of the file tells; "
@@ -265,8 +270,8 @@ class _Columns:
                     last, f"another currency than in line {first}; keep the prices of one"
                 )
 
-    def _refuse_date(self, error: NoWayError) -> NoReturn:
-        last = max(error.ruled_out, key=lambda out: out.line)
+    def _refuse_date(self, error: NoFormatError) -> NoReturn:
+        last = max(error.rejections, key=lambda out: out.line)
         what = "not a date" if last.cell else "no date; complete or delete the row"
         raise self._table.fault(
             last.line,
@@ -274,9 +279,9 @@ class _Columns:
             f"Received: {shown(last.cell) if last.cell else 'an empty cell'}",
         ) from error
 
-    def _refuse_price(self, error: NoWayError, rows: int) -> NoReturn:
-        last = max(error.ruled_out, key=lambda out: out.line)
-        first = min(error.ruled_out, key=lambda out: out.line)
+    def _refuse_price(self, error: NoFormatError, rows: int) -> NoReturn:
+        last = max(error.rejections, key=lambda out: out.line)
+        first = min(error.rejections, key=lambda out: out.line)
         kind = "close" if last.row < rows else "open"
         if first.line != last.line:
             raise self._table.fault(
@@ -285,7 +290,7 @@ class _Columns:
                 f"write all in one way. Received: {shown(last.cell)}",
             ) from error
         advice = "correct it or leave it empty"
-        if not self._decimal_given and last.way == "point" and _fits(last.cell, "comma"):
+        if not self._decimal_given and last.form == "point" and _fits(last.cell, "comma"):
             advice += ", or say --decimal comma"
         raise self._table.fault(
             last.line, f"the {kind} is not a number; {advice}. Received: {shown(last.cell)}"
@@ -295,6 +300,6 @@ class _Columns:
 def _fits(cell: str, decimal: str) -> bool:
     try:
         parse_numbers([cell], decimal)
-    except Misfit:
+    except Mismatch:
         return False
     return True

@@ -1,7 +1,7 @@
-"""The first pass over a CSV file: every line is text and has the header's fields.
+"""Checks of every line of a CSV file: it is text and has as many fields as the header.
 
 pandas fills short rows with missing values and cuts long ones off in silence, so it
-gets only files that have passed here.
+gets only files that pass these checks.
 """
 
 import csv

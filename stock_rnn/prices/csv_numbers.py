@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 
-from stock_rnn.prices.csv_ways import Misfit
+from stock_rnn.prices.csv_candidates import Mismatch
 
 # What Yahoo ("null"), pandas, R, Excel and web pages write where there is no price.
 MISSING = ("", "null", "Null", "NULL", "nan", "NaN", "NAN", "NA", "N/A", "n/a", "#N/A", "None", "-")
@@ -50,7 +50,7 @@ def parse_numbers(cells: list[str], decimal: str) -> np.ndarray:
         float64, shape (cells,), NaN where missing.
 
     Raises:
-        Misfit: A cell is no such number.
+        Mismatch: A cell is no such number.
     """
     if decimal == "point" and not _NOT_DIGITS_AND_POINTS.search("\n".join(cells)):
         try:
@@ -60,7 +60,7 @@ def parse_numbers(cells: list[str], decimal: str) -> np.ndarray:
     fits = _PATTERNS[decimal].fullmatch
     for row, cell in enumerate(cells):
         if not fits(cell) and cell not in _MISSING:
-            raise Misfit(row)
+            raise Mismatch(row)
     text = "\n".join("nan" if cell in _MISSING else cell for cell in cells)
     for sign in _DELETED[decimal]:
         text = text.replace(sign, "")

@@ -1,8 +1,8 @@
-"""The bytes of a CSV file as UTF-8, whatever its encoding; gzip is unpacked.
+"""Any CSV file as UTF-8 text: gzip is unpacked, other encodings are converted.
 
-The order is: byte order mark, then UTF-8 if all bytes are valid, then Windows-1252,
-of which Latin-1's printable characters are a part. Dates and prices are ASCII in all
-of them; a wrong guess can only garble names.
+A byte order mark decides; without one it is UTF-8 if all bytes are valid, else
+Windows-1252, which contains Latin-1's printable characters. Dates and prices are ASCII
+in each of them; a wrong guess can only garble names.
 """
 
 import codecs
@@ -48,7 +48,7 @@ class Text:
 
 @contextmanager
 def open_text(path: str | os.PathLike[str], name: str) -> Iterator[Text]:
-    """Open a regular file as UTF-8 text; what has to be converted goes to a temporary file.
+    """Open a regular file as UTF-8 text; conversions go to a temporary file.
 
     Args:
         path: The file, at most `MAX_BYTES`, and `MAX_UNPACKED_BYTES` once unpacked.

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stock_rnn.prices.csv_candidates import Mismatch
 from stock_rnn.prices.csv_dates import (
     DATE_FORMATS,
     ISO,
@@ -13,7 +14,6 @@ from stock_rnn.prices.csv_dates import (
     one_clock,
     parse_dates,
 )
-from stock_rnn.prices.csv_ways import Misfit
 
 SECONDS, MILLISECONDS = "seconds since 1970", "milliseconds since 1970"
 
@@ -69,7 +69,7 @@ def readings(cell):
     for form in date_formats(cell):
         try:
             (local, _) = parse_dates([cell], form)
-        except Misfit:
+        except Mismatch:
             continue
         read[form] = str(local[0])
     return read
@@ -113,7 +113,7 @@ def test_rows_with_and_without_a_zone_are_in_local_time():
     assert one_clock(local, utc)[0] is local
 
 
-def test_a_misfit_names_its_row():
+def test_a_mismatch_names_its_row():
     for cells, form in (
         (["2021-01-04", "2021-01-05", "x"], ISO),
         (["2021-01-04 16:00:00-05:00", "2021-07-05 16:00:00-04:00", "x"], ISO),
@@ -121,9 +121,9 @@ def test_a_misfit_names_its_row():
         (["1609718400", "1609718401", "5000000000"], SECONDS),
         (["1609718400", "1609718401", "x"], SECONDS),
     ):
-        with pytest.raises(Misfit) as misfit:
+        with pytest.raises(Mismatch) as mismatch:
             parse_dates(cells, form)
-        assert misfit.value.row == 2
+        assert mismatch.value.row == 2
 
 
 def moments(*texts):

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stock_rnn.prices.csv_candidates import Mismatch
 from stock_rnn.prices.csv_numbers import MISSING, currencies, parse_numbers
-from stock_rnn.prices.csv_ways import Misfit
 
 # Cell -> its number under a decimal point, and under a decimal comma; None: no number.
 CASES = {
@@ -67,7 +67,7 @@ def parsed(cell, decimal):
     try:
         # Beside plain numbers too, for which there is a shorter way.
         (value, *rest) = parse_numbers([cell, "7", "8"], decimal)
-    except Misfit:
+    except Mismatch:
         return None
     assert rest == [7, 8]
     return value
@@ -83,10 +83,10 @@ def test_missing_numbers_are_nan(decimal):
     assert np.isnan(parse_numbers(list(MISSING), decimal)).all()
 
 
-def test_a_misfit_names_its_row():
-    with pytest.raises(Misfit) as misfit:
+def test_a_mismatch_names_its_row():
+    with pytest.raises(Mismatch) as mismatch:
         parse_numbers(["1", "2.5", "", "x", "y"], "point")
-    assert misfit.value.row == 3
+    assert mismatch.value.row == 3
 
 
 @given(st.lists(st.floats(allow_nan=False), min_size=1))

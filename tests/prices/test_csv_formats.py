@@ -458,8 +458,8 @@ def test_a_million_rows_of_any_kind_take_seconds(tmp_path, kind):
         frame = pd.DataFrame({"Date": minutes.dt.strftime("%m/%d/%Y %H:%M:%S"), "Close": text})
         sep = ","
     else:
-        # Cut at the middle: the offset changes once, as between winter and summer.
-        offset = np.where(np.arange(1_000_000) < 500_000, "-05:00", "-04:00")
+        # The offset changes once, as between summer and winter.
+        offset = np.where(np.arange(1_000_000) < 500_000, "-04:00", "-05:00")
         text = np.datetime_as_string(minutes.to_numpy(), unit="s")
         frame, sep = pd.DataFrame({"Datetime": np.strings.add(text, offset), "Close": prices}), ","
     frame.to_csv(tmp_path / "x.csv", sep=sep, index=False)

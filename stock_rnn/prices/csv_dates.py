@@ -163,16 +163,22 @@ def _parse_iso(cells: list[str]) -> tuple[np.ndarray, np.ndarray]:
 
 def _without_zones(cells: list[str]) -> tuple[list[str], np.ndarray]:
     """Return the cells up to their zone, and timedelta64[s], NaT where there is none."""
-    bare, offsets = list(cells), np.full(len(cells), np.timedelta64("NaT"), "timedelta64[s]")
-    seconds: dict[str, int] = {}
-    for row, cell in enumerate(cells):
-        zone = _ZONE.search(cell) if _HAS_TIME.search(cell) else None
-        if zone is None:
-            continue
-        bare[row] = cell[: zone.start()]
-        if zone["zone"] not in seconds:
-            hours, minutes = int(zone["h"] or 0), int(zone["m"] or 0)
-            sign = -1 if zone["sign"] == "-" else 1
-            seconds[zone["zone"]] = sign * (3600 * hours + 60 * minutes)
-        offsets[row] = np.timedelta64(seconds[zone["zone"]], "s")
-    return bare, offsets
+    # A digit, a blank and the longest zone: " +05:30".
+    matches = [_ZONE.search(cell, max(0, len(cell) - 8)) for cell in cells]
+    zones = [
+        match[0] if match is not None and _HAS_TIME.search(cell) else ""
+        for cell, match in zip(cells, matches, strict=True)
+    ]
+    seconds = {zone: _offset(zone) for zone in set(zones)}
+    offsets = np.array([seconds[zone] for zone in zones], dtype="timedelta64[s]")
+    return [cell.removesuffix(zone) for cell, zone in zip(cells, zones, strict=True)], offsets
+
+
+def _offset(zone: str) -> np.timedelta64:
+    """Return how far a zone is ahead of UTC; NaT for no zone."""
+    match = _ZONE.search("0" + zone)
+    if match is None:
+        return np.timedelta64("NaT", "s")
+    sign = -1 if match["sign"] == "-" else 1
+    minutes = 60 * int(match["h"] or 0) + int(match["m"] or 0)
+    return np.timedelta64(sign * 60 * minutes, "s")

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn
 
 from stock_rnn.errors import UserError
+from stock_rnn.prices.sources import DECIMALS, SOURCES, default_symbol
 
-SOURCES = ("auto", "bundled", "csv", "yahoo")
 SPLITS = ("chronological", "random")
 CELLS = ("lstm", "gru", "simple_rnn")
 INITS = ("keras", "tf1")
@@ -55,7 +55,10 @@ class Config:
         UserError: a value is out of range; the message names its flag.
     """
 
-    symbol: str = _setting("^GSPC", "stock symbol, as Yahoo spells it")
+    # Given or not, it is a name once the object is made.
+    symbol: str = _setting(
+        None, "stock symbol, as Yahoo spells it; without it ^GSPC, or the name of the CSV"
+    )
     source: str = _setting(
         "auto",
         "where prices come from; auto: the CSV if one is named, else the bundled prices where "
@@ -63,6 +66,15 @@ class Config:
         choices=SOURCES,
     )
     csv: str | None = _setting(None, "CSV file with a date and a close column")
+    date_column: str | None = _setting(
+        None, "name of the CSV's date column, where it is not Date or alike"
+    )
+    close_column: str | None = _setting(
+        None, "name of the CSV's close column, where it is not Close or alike"
+    )
+    decimal: str | None = _setting(
+        None, "the CSV's decimal sign, where its numbers do not tell", choices=DECIMALS
+    )
     period: str = _setting("5y", "span back from the newest price: 1mo, 6mo, 1y, 5y, ytd, max, ...")
     start: str | None = _setting(None, "first day, YYYY-MM-DD; with --end, instead of --period")
     end: str | None = _setting(None, "last day, YYYY-MM-DD, itself included")
@@ -123,6 +135,8 @@ class Config:
     )
 
     def __post_init__(self) -> None:
+        if self.symbol is None:
+            object.__setattr__(self, "symbol", default_symbol(self.csv))
         for setting in settings():
             _check(setting, getattr(self, setting.name))
         if not self.symbol.strip() or len(self.symbol) > 64 or not self.symbol.isprintable():
@@ -148,7 +162,7 @@ class Config:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Config:
-        """The inverse of `to_dict`.
+        """The inverse of `to_dict`, also of versions without the newest settings.
 
         Raises:
             UserError: a name is unknown, missing, or of another type.
@@ -156,7 +170,7 @@ class Config:
         fields = {field.name: field for field in dataclasses.fields(cls)}
         if unknown := sorted(set(values) - set(fields)):
             raise UserError(f"unknown settings: {', '.join(unknown)}")
-        if missing := sorted(set(fields) - set(values)):
+        if missing := sorted(set(fields) - set(values) - _NEWEST):
             raise UserError(f"missing settings: {', '.join(missing)}")
         return cls(**values)
 
@@ -168,7 +182,8 @@ class Config:
     def command(self) -> str:
         """The shortest command line that trains this configuration."""
         words = ["python train.py"]
-        for name, (ours, _) in self.differences(Config()).items():
+        reference = dataclasses.replace(Config(), symbol=default_symbol(self.csv))
+        for name, (ours, _) in self.differences(reference).items():
             if isinstance(ours, bool):
                 words.append(flag(name) if ours else flag(name).replace("--", "--no-", 1))
             else:
@@ -261,6 +276,9 @@ def _check_day(name: str, value: str | None) -> None:
     except ValueError:
         raise UserError(f"{flag(name)} must be a day YYYY-MM-DD. Received: {value!r}") from None
 
+
+#: Settings that are None in runs of versions which did not have them.
+_NEWEST = {"date_column", "close_column", "decimal"}
 
 _REPORT = {"num_layers": 1, "lstm_size": 32, "max_epoch": 50, "num_steps": 3}
 

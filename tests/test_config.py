@@ -39,7 +39,10 @@ def test_any_flag_overrides_its_preset():
 
 
 def test_to_dict_and_from_dict_are_inverses():
-    config = resolve("appendix", {"csv": "a.csv", "start": "2015-04-01", "open_and_close": True})
+    config = resolve(
+        "appendix",
+        {"csv": "a.csv", "decimal": "comma", "start": "2015-04-01", "open_and_close": True},
+    )
     assert Config.from_dict(config.to_dict()) == config
 
 
@@ -52,6 +55,30 @@ def test_the_command_makes_the_configuration_again():
     assert words[:2] == ["python", "train.py"]
     arguments = _parser().parse(words[2:])
     assert resolve(arguments.preset, given_settings(arguments)) == config
+
+
+@pytest.mark.parametrize(
+    ("settings", "symbol", "words"),
+    [
+        ({}, "^GSPC", ""),
+        ({"csv": "data/DJI.csv"}, "DJI", " --csv data/DJI.csv"),
+        ({"csv": "DJI.csv", "symbol": "DJI"}, "DJI", " --csv DJI.csv"),
+        ({"csv": "DJI.csv", "symbol": "^GSPC"}, "^GSPC", " --symbol '^GSPC' --csv DJI.csv"),
+        ({"symbol": "^IXIC"}, "^IXIC", " --symbol '^IXIC'"),
+    ],
+)
+def test_the_symbol_is_the_files_name_or_gspc_unless_one_is_given(settings, symbol, words):
+    config = Config(**settings)
+    assert config.symbol == symbol
+    assert config.command() == "python train.py" + words
+    assert Config.from_dict(config.to_dict()) == config
+
+
+def test_settings_of_an_older_version_are_read():
+    older = {"date_column", "close_column", "decimal"}
+    config = resolve("appendix", {"csv": "DJI.csv", "symbol": "^GSPC"})
+    values = {name: value for name, value in config.to_dict().items() if name not in older}
+    assert Config.from_dict(values) == config
 
 
 def test_every_setting_has_a_flag_with_help():
@@ -94,6 +121,7 @@ def test_underscores_of_the_original_work():
         ({"source": "csv"}, "--source csv needs --csv FILE"),
         ({"source": "yahoo", "csv": "a.csv"}, "--csv goes with"),
         ({"symbol": "  "}, "--symbol"),
+        ({"decimal": ","}, "--decimal must be one of point, comma"),
         ({"symbol": "A\nB"}, "--symbol"),
         ({"init": "tf1", "cell": "gru"}, "--init tf1"),
         ({"num_layers": 1.5}, "--num-layers must be of type int. Received: 1.5"),

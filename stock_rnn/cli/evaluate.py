@@ -18,7 +18,10 @@ from stock_rnn.errors import UserError
 if TYPE_CHECKING:
     from stock_rnn.forecasting.metrics import Score
 
-_PRICE_SETTINGS = ("symbol", "source", "csv", "period", "start", "end")
+_PRICE_SETTINGS = (
+    *("symbol", "source", "csv", "date_column", "close_column", "decimal"),
+    *("period", "start", "end"),
+)
 
 
 def _parser(program: str = "evaluate.py") -> Parser:

@@ -18,7 +18,10 @@ from stock_rnn.errors import UserError
 from stock_rnn.terminal import quiet_import
 
 # The settings that choose the prices.
-_DATA = ("symbol", "source", "csv", "period", "start", "end")
+_DATA = (
+    *("symbol", "source", "csv", "date_column", "close_column", "decimal"),
+    *("period", "start", "end"),
+)
 
 
 def _parser(program: str = "reproduce.py") -> Parser:

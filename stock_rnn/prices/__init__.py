@@ -2,12 +2,11 @@
 
 `load_prices` is the way in; it returns a checked, immutable `Prices`. Nothing
 here imports TensorFlow, and each source's library is imported only when that
-source is read.
+source is read. Names are imported when they are first used: the configuration
+needs those of the sources and no NumPy.
+The file `__init__.pyi` says where each name is.
 """
 
-from stock_rnn.prices.bundled import BUNDLED_SYMBOLS
-from stock_rnn.prices.load import load_prices
-from stock_rnn.prices.series import Prices
-from stock_rnn.prices.span import PERIODS
+import lazy_loader
 
-__all__ = ["BUNDLED_SYMBOLS", "PERIODS", "Prices", "load_prices"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -10,16 +10,15 @@ from stock_rnn.prices.span import Span
 
 BUNDLED_SYMBOLS = ("^GSPC", "^IXIC")
 
-# Every trading day of these twenty years is there, from 1999-01-04 on.
+# Every trading day in between is there; the first is 1999-01-04.
 FIRST_DAY, LAST_DAY = date(1999, 1, 1), date(2018, 12, 31)
 
 
 def holds(symbol: str, span: Span) -> bool:
     """Tell whether the bundled prices have `symbol` on every day of `span`.
 
-    A period counts back from `LAST_DAY`, so that any is held. A start without
-    an end means "until now", an end without a start "from the beginning": both
-    reach beyond what is bundled.
+    Every period is held, because it counts back from `LAST_DAY`. A start without an
+    end means "until now", an end without a start "from the beginning": neither is held.
     """
     if symbol.upper() not in BUNDLED_SYMBOLS:
         return False
@@ -42,7 +41,7 @@ def read_bundled(symbol: str) -> RawPrices:
             f"only {' and '.join(BUNDLED_SYMBOLS)} are bundled; use --source yahoo or "
             f"--csv FILE for others. Received: symbol={shown(symbol)}"
         )
-    # Here and not above: it brings statsmodels, which takes a second to import.
+    # Imported here: it imports statsmodels, which takes a second.
     from arch.data import nasdaq, sp500
 
     table = (sp500 if name == "^GSPC" else nasdaq).load()

@@ -1,10 +1,10 @@
-"""What Yahoo answered, kept on disk: one file a symbol, and one that describes it.
+"""Yahoo's answers on disk: a file of rows and a description for each symbol.
 
-`SYMBOL-DIGEST.npz` holds the rows, `SYMBOL-DIGEST.json` which days were asked
-for, when, and the SHA-256 of the rows' file. Both are written to a temporary
-name and renamed; a reader who meets one new and one old file sees that the
-digest does not fit. Prices are never appended: a split changes all older ones,
-so a span that is not inside the cached one is fetched whole.
+`SYMBOL-DIGEST.npz` holds the rows. `SYMBOL-DIGEST.json` holds the days asked for,
+the time, and the SHA-256 of the rows' file. Both are written to a temporary name
+and renamed; the SHA-256 shows when only one of them is new. Prices are never
+appended, because a split changes all older ones: a span that is not inside the
+cached one is fetched whole.
 """
 
 import hashlib
@@ -76,9 +76,9 @@ class Cache:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the folder, so that one process at a time fetches and writes.
+        """Lock the folder, so that one process at a time fetches and writes.
 
-        One lock for all symbols: many processes that ask Yahoo at once run into
+        All symbols share one lock: many processes that ask Yahoo at once would reach
         its rate limit.
 
         Raises:
@@ -104,8 +104,8 @@ class Cache:
     def paths(self, symbol: str) -> tuple[Path, Path]:
         """Return the files of `symbol`: rows, description.
 
-        The digest keeps apart what a file system would not: "aapl" and "AAPL",
-        over-long names, "..".
+        The digest separates names that a file system may not: "aapl" and "AAPL",
+        very long names, "..".
         """
         readable = quote(symbol, safe="", errors="surrogatepass")[:60].strip(".")
         digest = hashlib.sha256(symbol.encode("utf-8", "surrogatepass")).hexdigest()[:16]
@@ -113,10 +113,10 @@ class Cache:
         return self.folder / f"{stem}.npz", self.folder / f"{stem}.json"
 
     def read(self, symbol: str, damage: int = logging.WARNING) -> History | None:
-        """Return what is cached, or None where nothing or something damaged is.
+        """Return what is cached, or None if there is nothing or the files are damaged.
 
-        Damage is logged at level `damage`. Without `lock` it may also mean that
-        another process is just replacing the files.
+        Damage is logged at level `damage`. Without `lock`, files look damaged while
+        another process replaces them.
         """
         rows, description = self.paths(symbol)
         try:
@@ -128,7 +128,7 @@ class Cache:
             return None
 
     def write(self, history: History) -> None:
-        """Replace what is cached for `history.symbol`; hold `lock` for it.
+        """Replace what is cached for `history.symbol`; the caller holds `lock`.
 
         Raises:
             UserError: The folder cannot be written to.
@@ -172,7 +172,7 @@ def default_folder() -> Path:
 
 
 def _decode(symbol: str, data: bytes, description: bytes) -> History:
-    """Rebuild a history; raise ValueError, TypeError or KeyError where it is damaged."""
+    """Read a history; raise ValueError, TypeError or KeyError if it is damaged."""
     about = json.loads(description)
     if about["format"] != _FORMAT or about["symbol"] != symbol:
         raise ValueError("it describes another symbol or format")

@@ -1,4 +1,4 @@
-"""A checked series of prices, and the checks."""
+"""`Prices`, and the checks that make them from a source's rows."""
 
 import hashlib
 import logging
@@ -12,16 +12,19 @@ from stock_rnn.prices.span import Days, Span
 
 logger = logging.getLogger("stock_rnn.prices")
 
-# Holidays and weekends leave gaps of up to this much at the ends of a span
-# that nevertheless has all of its prices.
+# A span has all its prices even if holidays and weekends leave so much at its ends.
 _LONGEST_HOLIDAY = timedelta(days=10)
+
+# From one price to the next, up or down. A split of two for one stays above it on a day
+# on which the price rises by 5 %.
+IMPLAUSIBLE_FACTOR = 1.9
 
 
 @dataclass(frozen=True, eq=False)
 class Prices:
     """Prices of one symbol, oldest first, every one of them finite and positive.
 
-    The arrays are read-only.
+    The arrays are read-only copies of those given.
 
     Attributes:
         symbol: As the source spells it, e.g. "^GSPC".
@@ -48,7 +51,7 @@ class Prices:
         dates = _read_only(self.dates, np.dtype("datetime64[s]"))
         object.__setattr__(self, "dates", dates)
         if dates.ndim != 1 or np.isnat(dates).any() or not (dates[1:] > dates[:-1]).all():
-            raise ValueError("dates must be one strictly ascending row without gaps (NaT)")
+            raise ValueError("dates must be one-dimensional, strictly ascending, without NaT")
         for name in ("close", "open"):
             if getattr(self, name) is None and name == "open":
                 continue
@@ -66,8 +69,8 @@ class Prices:
     def sha256(self) -> str:
         """Hexadecimal SHA-256 of the seconds since 1970, closes, and opens if any.
 
-        Little-endian int64 and float64 on every machine, so that two runs can
-        tell whether they saw the same prices.
+        Little-endian int64 and float64 on every machine: equal digests mean equal
+        prices.
         """
         digest = hashlib.sha256(self.dates.astype("<i8").tobytes())
         digest.update(self.close.astype("<f8").tobytes())
@@ -119,10 +122,10 @@ class RawPrices:
 def select(raw: RawPrices, span: Span, *, need_open: bool = False) -> Prices:
     """Cut the days of `span` out of `raw`, check them, and return them sorted.
 
-    Only rows of the span are judged: a source may be damaged elsewhere (Yahoo's
-    opening prices of 1950 are zeros). Rows without a price are dropped; rows
-    out of order are sorted; of rows that say the same twice one stays. Each is
-    counted in the log.
+    Only rows of the span are checked: a source may be damaged elsewhere (Yahoo's
+    opening prices of 1950 are zeros). Rows without a price are dropped, rows out of
+    order are sorted, and repeated rows are dropped. The log counts each, and
+    warns of jumps by `IMPLAUSIBLE_FACTOR` or more.
 
     Args:
         raw: A source's rows.
@@ -143,6 +146,14 @@ def select(raw: RawPrices, span: Span, *, need_open: bool = False) -> Prices:
     if need_open and raw.open is not None:
         missing = missing | np.isnan(raw.open)
     inside = _rows_within(raw, span.days(raw.last_day), missing)
+    if raw.source == "csv" and span.period is not None and len(inside) < len(raw.dates):
+        logger.info(
+            "%s: %s of its %s rows are in the period %s; --period max takes all",
+            raw.name,
+            f"{len(inside):,}",
+            f"{len(raw.dates):,}",
+            span.period,
+        )
 
     rows = inside[~missing[inside]]
     dropped = len(inside) - len(rows)
@@ -159,6 +170,7 @@ def select(raw: RawPrices, span: Span, *, need_open: bool = False) -> Prices:
         _check_positive(raw, rows, "opening", raw.open)
     rows = _sort(raw, rows)
     rows = _drop_doubles(raw, rows, need_open=need_open)
+    _warn_of_jumps(raw, rows, need_open=need_open)
     return Prices(
         symbol=raw.symbol,
         source=raw.source,
@@ -248,14 +260,44 @@ def _drop_doubles(raw: RawPrices, rows: np.ndarray, *, need_open: bool) -> np.nd
     return rows[np.concatenate(([True], ~same_date))]
 
 
+def _warn_of_jumps(raw: RawPrices, rows: np.ndarray, *, need_open: bool) -> None:
+    """Log the largest implausible jump of sorted `rows`, by date and size, and their number."""
+    series = raw.close[rows]
+    each = 1
+    if need_open and raw.open is not None:
+        series, each = np.stack([raw.open[rows], series], axis=1).ravel(), 2
+    # To infinity, from one end of float64 to the other.
+    with np.errstate(over="ignore", divide="ignore"):
+        ratios = series[1:] / series[:-1]
+        factors = np.maximum(ratios, 1 / ratios)
+    jumps = np.flatnonzero(factors >= IMPLAUSIBLE_FACTOR)
+    if len(jumps) == 0:
+        return
+    largest = jumps[np.argmax(factors[jumps])]
+    row = rows[(largest + 1) // each]
+    others = f" (the largest of {len(jumps):,})" if len(jumps) > 1 else ""
+    logger.warning(
+        "%s, %s: implausible jump on %s by a factor of %.3g, from %.6g to %.6g%s; "
+        "check for a split, a typo or a second symbol",
+        raw.name,
+        raw.place(row),
+        _day(raw.dates[row]),
+        factors[largest],
+        series[largest],
+        series[largest + 1],
+        others,
+    )
+
+
 def _is_price(prices: np.ndarray) -> np.ndarray:
     return np.isfinite(prices) & (prices > 0)
 
 
 def _read_only(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    view = np.asarray(values, dtype=dtype).view()
-    view.flags.writeable = False
-    return view
+    # A copy: what the caller does to the array given must not change the prices.
+    copy = np.array(values, dtype=dtype)
+    copy.flags.writeable = False
+    return copy
 
 
 def _day(moment: np.datetime64) -> str:

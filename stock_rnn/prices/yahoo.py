@@ -1,12 +1,11 @@
 """Daily prices from Yahoo Finance through yfinance, cached.
 
-Which days: a day counts as complete once it is over in UTC, which is after the
-close of every exchange. Later days are never kept, so a bar that still moves
-does not get in, and every cached span is final: it is served without the
-network, whatever the time. A period ends with the last complete day; asked for
-again on the same UTC day it is served from the cache, on the next one it is
-fetched anew. A fetch asks for all days from the first to the last that are
-cached or wanted, at once.
+A day is complete once it is over in UTC, which is after the close of every
+exchange. Only complete days are kept, because the bar of today still changes. A
+cached span is therefore final and needs no network. A period ends with the last
+complete day: on the same UTC day it is read from the cache, on the next it is
+fetched again. One fetch asks for all days from the first to the last that are
+cached or asked for.
 """
 
 import json
@@ -27,13 +26,13 @@ from peewee import PeeweeException
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
 from stock_rnn.errors import UserError
+from stock_rnn.prices.bound_curl import requests
 from stock_rnn.prices.cache import Cache, History, default_folder
-from stock_rnn.prices.own_curl import requests
 from stock_rnn.prices.series import RawPrices, shown
 from stock_rnn.prices.span import Days, Span
 
 # isort: split
-# After own_curl, for it imports curl_cffi too.
+# After bound_curl, for it imports curl_cffi too.
 import yfinance
 from yfinance.data import YfData
 from yfinance.exceptions import (
@@ -55,13 +54,13 @@ _INSTEAD = "or use --csv FILE or --source bundled"
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How often and how long to try.
+class RetryPolicy:
+    """How often to try, and for how long.
 
     Attributes:
-        attempts: Tries at rate limits, server errors and garbled answers.
+        attempts: Tries after rate limits, server errors and unreadable answers.
         pause: Seconds before the second try; each further pause is twice as long.
-        longest_pause: Seconds, the cap of that growth.
+        longest_pause: Seconds, the longest pause.
         connection_attempts: Tries when Yahoo cannot be reached.
         connection_pause: Seconds, as `pause`.
         request_seconds: Longest time of one request.
@@ -77,29 +76,29 @@ class Patience:
     total_seconds: float = 60.0
 
 
-PATIENCE = Patience()
+RETRY_POLICY = RetryPolicy()
 
 
 class YahooSession(requests.Session):
     """The HTTP session that yfinance uses, with two additions.
 
-    It bounds the time of every request (yfinance waits 30 s each for cookies
-    that it can do without), and it raises on server errors: yfinance would
-    otherwise parse their body as prices and memoize it for the whole process.
+    It limits the time of every request: yfinance waits 30 s for each of its cookies,
+    which it does not need. It raises on server errors: yfinance would parse their body
+    as prices and keep the result for the whole process.
     """
 
-    def __init__(self, patience: Patience = PATIENCE) -> None:
+    def __init__(self, policy: RetryPolicy = RETRY_POLICY) -> None:
         # The fingerprint of a browser, as yfinance's own session has.
         super().__init__(impersonate="chrome")
-        self._request_seconds = patience.request_seconds
-        self._give_up_at = time.monotonic() + patience.total_seconds
+        self._request_seconds = policy.request_seconds
+        self._give_up_at = time.monotonic() + policy.total_seconds
         self.chart_status: int | None = None
 
     def request(self, method: Any, url: str, *args: Any, **kwargs: Any) -> Any:
         """Send one request; raise `HTTPError` on a status of 500 or more for a chart."""
         left = self._give_up_at - time.monotonic()
         if left <= 0:
-            raise requests.exceptions.Timeout("the time for all requests together is over")
+            raise requests.exceptions.Timeout("the time limit of all requests together is reached")
         asked = kwargs.get("timeout")
         seconds = asked if isinstance(asked, int | float) else self._request_seconds
         kwargs["timeout"] = min(seconds, self._request_seconds, left)
@@ -113,7 +112,7 @@ class YahooSession(requests.Session):
         return response
 
     def send(self, method: Any, url: str, *args: Any, **kwargs: Any) -> Any:
-        """Hand the request to the transport."""
+        """Send one request by the transport, which tests replace."""
         return super().request(method, url, *args, **kwargs)
 
 
@@ -136,7 +135,7 @@ def read_yahoo(symbol: str, span: Span) -> RawPrices:
         )
     folder = default_folder()
     cache = Cache(folder / "yahoo")
-    # Not locked: what looks damaged may just be replaced by another process.
+    # Without the lock: another process may be replacing what looks damaged.
     history = cache.read(symbol, damage=logging.DEBUG)
     if history is None or not history.covers(first, last):
         with cache.lock():
@@ -164,35 +163,35 @@ def fetch(
     last: date,
     *,
     yfinance_folder: Path,
-    patience: Patience | None = None,
+    policy: RetryPolicy | None = None,
 ) -> History:
-    """Ask Yahoo for the days `first`..`last`, both inclusive, past the cache.
+    """Ask Yahoo for the days `first`..`last`, both inclusive, without the cache.
 
     Args:
         symbol: Yahoo's symbol, in capitals.
         first: First day.
         last: Last day; must be complete.
         yfinance_folder: Where yfinance keeps its cookies and time zones.
-        patience: How often and how long to try; None: `PATIENCE`.
+        policy: How often and how long to try; None: `RETRY_POLICY`.
 
     Raises:
         UserError: As `read_yahoo`.
     """
-    patience = PATIENCE if patience is None else patience
-    session = new_session(patience)
+    policy = RETRY_POLICY if policy is None else policy
+    session = new_session(policy)
     fetched = utc_now()
     logger.info("asking Yahoo for %s, %s to %s", symbol, first, last)
     retrying = Retrying(
-        retry=retry_if_exception_type(_PassingFault),
-        stop=lambda state: _is_last_try(state, patience),
-        wait=lambda state: _pause(state, patience),
+        retry=retry_if_exception_type(_TransientError),
+        stop=lambda state: _is_last_try(state, policy),
+        wait=lambda state: _pause(state, policy),
         before_sleep=_log_retry,
         reraise=True,
     )
     with _configured(yfinance_folder):
         try:
             frame = retrying(_fetch_once, symbol, first, last, session)
-        except _PassingFault as fault:
+        except _TransientError as fault:
             raise UserError(f"{fault}; {fault.advice}, {_INSTEAD}") from fault
         except PeeweeException as error:
             raise UserError(
@@ -215,18 +214,18 @@ def fetch(
     )
 
 
-def new_session(patience: Patience) -> YahooSession:
-    """Return a session whose time begins to run now."""
-    return YahooSession(patience)
+def new_session(policy: RetryPolicy) -> YahooSession:
+    """Return a session whose time limit starts now."""
+    return YahooSession(policy)
 
 
 def utc_now() -> datetime:
-    """Return the time that decides which days are complete."""
+    """Return the current time, which decides which days are complete."""
     return datetime.now(UTC)
 
 
-class _PassingFault(Exception):
-    """Something that may go well at the next try; `advice` is for the user."""
+class _TransientError(Exception):
+    """An error that the next try may not meet; `advice` is for the user."""
 
     def __init__(self, text: str, advice: str, *, connection: bool = False) -> None:
         super().__init__(text)
@@ -260,7 +259,7 @@ def _bounds(days: Days, last_day: date) -> tuple[date, date]:
 
 
 def _fetch_once(symbol: str, first: date, last: date, session: YahooSession) -> pd.DataFrame:
-    """Ask once; turn everything yfinance raises into a _PassingFault or UserError."""
+    """Ask once; turn what yfinance raises into a _TransientError or UserError."""
     # yfinance memoizes answers, garbled ones too, for as long as the process lives.
     YfData.cache_get.cache_clear()
     try:
@@ -275,7 +274,7 @@ def _fetch_once(symbol: str, first: date, last: date, session: YahooSession) -> 
             keepna=True,
         )
     except YFRateLimitError as error:
-        raise _PassingFault(
+        raise _TransientError(
             "Yahoo's rate limit is reached (HTTP 429)", "wait some minutes"
         ) from error
     except YFTzMissingError as error:
@@ -284,24 +283,24 @@ def _fetch_once(symbol: str, first: date, last: date, session: YahooSession) -> 
         _check_refusal(session, error)
         raise _no_prices(symbol, first, last, str(error.yahoo_reason or "none found")) from error
     except YFDataException as error:
-        raise _PassingFault(f"Yahoo is down ({shown(error)})", "try again later") from error
+        raise _TransientError(f"Yahoo is down ({shown(error)})", "try again later") from error
     except requests.exceptions.HTTPError as error:
         _check_unknown(session, symbol, error)
-        raise _PassingFault(
+        raise _TransientError(
             f"Yahoo answers with an error ({shown(error)})", "try again later"
         ) from error
     except (requests.exceptions.RequestException, OSError) as error:
         # curl adds the address of its manual.
         text = str(error).partition(" See http")[0].removeprefix("Failed to perform, ")
         reason = shown(text, 120)
-        raise _PassingFault(
+        raise _TransientError(
             f"Yahoo cannot be reached ({type(error).__name__}: {reason})",
             "check the network and its proxy settings",
             connection=True,
         ) from error
     except json.JSONDecodeError as error:
         _check_unknown(session, symbol, error)
-        raise _PassingFault(
+        raise _TransientError(
             f"Yahoo's answer (HTTP {session.chart_status}) is no price data but perhaps a web "
             f"page, or cut off ({shown(error)})",
             "try again later",
@@ -324,7 +323,7 @@ def _check_refusal(session: YahooSession, error: Exception) -> None:
 
 
 def _check_unknown(session: YahooSession, symbol: str, error: Exception) -> None:
-    """Raise where there is no chart: yfinance then asks other addresses, which fail."""
+    """Raise UserError on HTTP 404; yfinance asks other addresses after it, which fail."""
     if session.chart_status == 404:
         raise _unknown(symbol) from error
 
@@ -343,22 +342,22 @@ def _no_prices(symbol: str, first: date, last: date, reason: str) -> UserError:
     )
 
 
-def _is_last_try(state: RetryCallState, patience: Patience) -> bool:
+def _is_last_try(state: RetryCallState, policy: RetryPolicy) -> bool:
     fault = _fault(state)
-    tries = patience.connection_attempts if fault.connection else patience.attempts
-    waited = (state.seconds_since_start or 0.0) + _pause(state, patience)
-    return state.attempt_number >= tries or waited >= patience.total_seconds
+    tries = policy.connection_attempts if fault.connection else policy.attempts
+    waited = (state.seconds_since_start or 0.0) + _pause(state, policy)
+    return state.attempt_number >= tries or waited >= policy.total_seconds
 
 
-def _pause(state: RetryCallState, patience: Patience) -> float:
-    first = patience.connection_pause if _fault(state).connection else patience.pause
-    return min(patience.longest_pause, first * 2.0 ** (state.attempt_number - 1))
+def _pause(state: RetryCallState, policy: RetryPolicy) -> float:
+    first = policy.connection_pause if _fault(state).connection else policy.pause
+    return min(policy.longest_pause, first * 2.0 ** (state.attempt_number - 1))
 
 
-def _fault(state: RetryCallState) -> _PassingFault:
+def _fault(state: RetryCallState) -> _TransientError:
     assert state.outcome is not None
     fault = state.outcome.exception()
-    assert isinstance(fault, _PassingFault)
+    assert isinstance(fault, _TransientError)
     return fault
 
 
@@ -379,11 +378,11 @@ def _configured(yfinance_folder: Path) -> Iterator[None]:
     log.setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
-            # What yfinance does that pandas will no longer like is not the user's concern.
+            # Users cannot change which pandas functions yfinance calls.
             warnings.simplefilter("ignore", DeprecationWarning)
             yield
     finally:
-        # yfinance keeps the last session for all later calls; ours has run out of time.
+        # yfinance keeps the last session for all later calls; ours has a time limit.
         YfData(session=requests.Session(impersonate="chrome"))
         debug.hide_exceptions, network.retries = hide, retries
         log.setLevel(level)

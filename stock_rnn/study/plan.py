@@ -32,7 +32,10 @@ SEEDS = 10
 ESCAPE_STEPS = 1000
 
 #: What the source of the prices is called; the prices themselves are told by their hash.
-_DATA = ("symbol", "source", "csv", "period", "start", "end")
+_DATA = (
+    *("symbol", "source", "csv", "date_column", "close_column", "decimal"),
+    *("period", "start", "end"),
+)
 
 # Counted up when the same task would leave another record.
 _FORMAT = 1

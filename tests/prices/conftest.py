@@ -54,8 +54,10 @@ def server(monkeypatch, clock):
         monkeypatch.setattr(yahoo, "new_session", session_to(running))
         monkeypatch.setattr(
             yahoo,
-            "PATIENCE",
-            yahoo.Patience(pause=0.01, connection_pause=0.01, request_seconds=1, total_seconds=8),
+            "RETRY_POLICY",
+            yahoo.RetryPolicy(
+                pause=0.01, connection_pause=0.01, request_seconds=1, total_seconds=8
+            ),
         )
         yield running
     forget_yfinance_state()

@@ -61,7 +61,7 @@ def cache(tmp_path):
     return Cache(tmp_path / "yahoo")
 
 
-def test_what_is_written_is_read_and_nothing_else_is_left(cache):
+def test_a_history_is_read_back_and_no_other_file_is_left(cache):
     assert cache.read("^GSPC") is None
     cache.write(history())
     assert_same(cache.read("^GSPC"), history())
@@ -69,7 +69,7 @@ def test_what_is_written_is_read_and_nothing_else_is_left(cache):
 
 
 @pytest.mark.parametrize("symbol", HOSTILE)
-def test_no_symbol_leaves_the_folder(cache, symbol):
+def test_the_files_of_any_symbol_are_inside_the_folder(cache, symbol):
     cache.write(history(symbol))
     assert_same(cache.read(symbol), history(symbol))
     files = [path for path in cache.folder.parent.rglob("*") if path.is_file()]
@@ -78,7 +78,7 @@ def test_no_symbol_leaves_the_folder(cache, symbol):
 
 
 @given(st.text(st.characters()), st.text(st.characters()))
-def test_two_symbols_never_share_a_file_even_where_case_does_not_count(one, two):
+def test_two_symbols_never_share_a_file_even_if_case_is_ignored(one, two):
     cache = Cache(Path("folder"))
     names = [path.name for path in cache.paths(one)]
     others = [path.name.lower() for path in cache.paths(two)]
@@ -89,7 +89,7 @@ def test_two_symbols_never_share_a_file_even_where_case_does_not_count(one, two)
         assert not name.startswith("..")
 
 
-def test_case_makes_another_file(cache):
+def test_symbols_that_differ_in_case_have_different_files(cache):
     assert cache.paths("aapl")[0].name.lower() != cache.paths("AAPL")[0].name.lower()
 
 
@@ -113,14 +113,14 @@ def test_a_damaged_file_is_ignored_and_logged(cache, which, content, caplog):
         ("fetched", 5),
     ],
 )
-def test_a_description_that_does_not_fit_is_ignored(cache, key, value):
+def test_a_description_of_other_rows_is_ignored(cache, key, value):
     cache.write(history())
     description = cache.paths("^GSPC")[1]
     description.write_text(json.dumps(json.loads(description.read_text()) | {key: value}))
     assert cache.read("^GSPC") is None
 
 
-def test_any_flipped_bit_of_the_rows_is_seen(cache):
+def test_every_flipped_bit_of_the_rows_is_detected(cache):
     cache.write(history())
     rows = cache.paths("^GSPC")[0]
     data = rows.read_bytes()
@@ -151,7 +151,7 @@ def test_nothing_is_unpickled(cache, tmp_path):
     assert not (tmp_path / "went off").exists()
 
 
-def test_a_write_that_fails_leaves_the_old_files(cache, monkeypatch):
+def test_a_failed_write_keeps_the_old_files(cache, monkeypatch):
     cache.write(history())
 
     def fail(*_):
@@ -164,7 +164,7 @@ def test_a_write_that_fails_leaves_the_old_files(cache, monkeypatch):
     assert len(list(cache.folder.iterdir())) == 2
 
 
-def test_a_folder_that_cannot_be_written_to_is_named_with_its_variable(tmp_path):
+def test_a_read_only_folder_is_an_error_that_names_its_variable(tmp_path):
     (tmp_path / "file").write_text("in the way")
     cache = Cache(tmp_path / "file" / "yahoo")
     with pytest.raises(UserError, match=r"file/yahoo.*STOCK_RNN_CACHE"), cache.lock():
@@ -189,7 +189,7 @@ def _count_up(folder, times):
             cache.write(history(close=(count + 1, 2.0, 3.0)))
 
 
-def test_processes_that_write_at_once_lose_nothing(cache):
+def test_processes_that_write_at_once_leave_whole_files(cache):
     spawn = multiprocessing.get_context("spawn")
     writers = [spawn.Process(target=_count_up, args=(cache.folder, 20)) for _ in range(4)]
     for writer in writers:
@@ -211,7 +211,7 @@ def _hold(folder, held, release):
         release.wait(30)
 
 
-def test_waiting_for_another_process_ends(cache):
+def test_waiting_for_another_process_has_a_limit(cache):
     spawn = multiprocessing.get_context("spawn")
     held, release = spawn.Event(), spawn.Event()
     holder = spawn.Process(target=_hold, args=(cache.folder, held, release))

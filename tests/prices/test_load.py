@@ -4,6 +4,7 @@ import sys
 import numpy as np
 import pytest
 
+from stock_rnn.config import Config
 from stock_rnn.errors import UserError
 from stock_rnn.prices import BUNDLED_SYMBOLS, load_prices, yahoo
 
@@ -52,7 +53,7 @@ def test_the_default_is_the_last_five_bundled_years(no_yahoo):
     assert prices.dates[-1] == np.datetime64("2018-12-31")
 
 
-def test_auto_takes_the_bundle_only_for_a_span_that_is_wholly_in_it(no_yahoo):
+def test_auto_takes_bundled_prices_for_a_span_inside_them(no_yahoo):
     inside = load_prices("^gspc", start="1999-01-01", end="2018-12-31")
     assert (inside.symbol, len(inside)) == ("^GSPC", 5031)
 
@@ -68,7 +69,7 @@ def test_auto_takes_the_bundle_only_for_a_span_that_is_wholly_in_it(no_yahoo):
         {"source": "yahoo"},
     ],
 )
-def test_auto_asks_yahoo_for_the_rest(arguments, only_yahoo):
+def test_auto_asks_yahoo_for_anything_else(arguments, only_yahoo):
     with pytest.raises(only_yahoo):
         load_prices(**arguments)
 
@@ -78,6 +79,26 @@ def test_auto_takes_the_file_that_is_named(tmp_path, no_yahoo):
     file.write_text("Date,Close\n2020-01-02,5\n")
     prices = load_prices("^GSPC", csv=file)
     assert (prices.source, prices.symbol, prices.close.tolist()) == ("csv", "^GSPC", [5.0])
+
+
+@pytest.mark.parametrize(
+    ("name", "symbol"),
+    [
+        ("DJI.csv", "DJI"),
+        ("^DJI.csv.gz", "^DJI"),
+        ("BRK.B.CSV", "BRK.B"),
+        ("prices.txt", "prices"),
+        ("no suffix", "no suffix"),
+        (".csv", "CSV"),
+        ("a\nb.csv", "a?b"),
+        ("x" * 100 + ".csv", "x" * 64),
+    ],
+)
+def test_prices_of_a_file_are_called_by_its_name(tmp_path, name, symbol):
+    file = tmp_path / name
+    file.write_text("Date,Close\n2020-01-02,5\n")
+    assert load_prices(csv=file).symbol == symbol
+    assert Config(csv=str(file)).symbol == symbol
 
 
 @pytest.mark.parametrize(
@@ -92,10 +113,13 @@ def test_auto_takes_the_file_that_is_named(tmp_path, no_yahoo):
         ({"symbol": ""}, ["symbol"]),
         ({"symbol": "  "}, ["symbol"]),
         ({"csv": "no/such/file.csv"}, ["no/such/file.csv", "No such file"]),
+        ({"decimal": "comma"}, ["--decimal goes with --csv", "bundled"]),
+        ({"source": "yahoo", "close_column": "x"}, ["--close-column goes with --csv", "yahoo"]),
+        ({"csv": "x.csv", "decimal": ","}, ["--decimal must be one of point, comma", "','"]),
         ({"period": "5 years"}, ["1d, 5d", "5 years"]),
     ],
 )
-def test_what_cannot_be_loaded_is_refused_in_one_line(arguments, words, no_yahoo):
+def test_impossible_arguments_are_refused_in_one_line(arguments, words, no_yahoo):
     with pytest.raises(UserError) as refusal:
         load_prices(**arguments)
     message = str(refusal.value)
@@ -104,7 +128,7 @@ def test_what_cannot_be_loaded_is_refused_in_one_line(arguments, words, no_yahoo
         assert word in message
 
 
-def test_a_source_that_fails_is_not_replaced(monkeypatch):
+def test_no_other_source_replaces_one_that_fails(monkeypatch):
     def fail(*_):
         raise UserError("Yahoo cannot be reached")
 

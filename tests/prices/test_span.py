@@ -17,7 +17,7 @@ def test_months_count_back_as_pandas_counts_them(day, months):
     assert months_before(day, months) == (pd.Timestamp(day) - pd.DateOffset(months=months)).date()
 
 
-def test_months_stop_at_the_first_day_there_is():
+def test_months_stop_at_the_first_date_of_python():
     assert months_before(date(5, 3, 1), 120) == date.min
 
 
@@ -59,7 +59,7 @@ def test_a_start_or_an_end_overrides_the_period():
         ({"start": "2016-01-02", "end": "2016-01-01"}, ["start=2016-01-02", "end=2016-01-01"]),
     ],
 )
-def test_what_is_no_span_is_refused_in_one_line(arguments, words):
+def test_an_impossible_span_is_refused_in_one_line(arguments, words):
     with pytest.raises(UserError) as refusal:
         parse_span(**arguments)
     message = str(refusal.value)

@@ -45,7 +45,7 @@ def days_of(prices):
     return prices.dates.astype("datetime64[D]").astype(str).tolist()
 
 
-def test_both_ends_count_and_days_are_those_of_the_exchange(server):
+def test_start_and_end_are_inclusive_days_of_the_exchange(server):
     prices = load(**SPAN, need_open=True)
     assert days_of(prices) == [f"2020-01-0{day}" for day in (2, 3, 6, 7, 8)]
     expected = server.series["^GSPC"]
@@ -56,7 +56,7 @@ def test_both_ends_count_and_days_are_those_of_the_exchange(server):
     assert prices.dates.dtype == "datetime64[s]"
 
 
-def test_a_symbol_in_small_letters_is_the_same(server):
+def test_symbols_ignore_case(server):
     assert load("^gspc", **SPAN).symbol == "^GSPC"
 
 
@@ -70,7 +70,7 @@ def test_a_period_ends_with_the_last_complete_day(server):
     assert days_of(load(start="2024-06-11")) == ["2024-06-11", "2024-06-12"]
 
 
-def test_today_alone_is_not_over_yet(server):
+def test_today_alone_is_refused_because_it_is_not_complete(server):
     assert "2024-06-12" in refusal_of(start="2024-06-13")
     assert server.charts["^GSPC"] == 0
 
@@ -84,7 +84,7 @@ def test_missing_closes_are_dropped_and_counted(server, caplog):
     assert "dropped 1 of 5 rows" in caplog.text
 
 
-def test_a_split_leaves_the_prices_as_yahoo_adjusted_them(server):
+def test_prices_are_adjusted_for_splits_as_yahoo_does(server):
     days = weekdays(date(2020, 1, 1), date(2020, 1, 10))
     closes = [100.0 + i for i in range(len(days))]
     server.series["SPLIT"] = Series(days, closes, splits={date(2020, 1, 6): (2, 1)})
@@ -99,7 +99,7 @@ def test_bars_outside_of_the_span_are_not_kept(server, cache_folder):
     assert (str(kept[0])[:10], str(kept[-1])[:10]) == ("2020-01-02", "2020-01-08")
 
 
-def test_a_zero_close_is_named(server):
+def test_a_zero_close_is_an_error_with_its_date(server):
     series = server.series["^GSPC"]
     series.close[series.days.index(date(2020, 1, 3))] = 0.0
     assert "2020-01-03" in refusal_of()
@@ -110,7 +110,7 @@ def test_a_zero_close_is_named(server):
 # ---- the cache
 
 
-def test_a_closed_span_is_served_from_the_cache_for_good(server, clock):
+def test_a_span_of_complete_days_is_fetched_once(server, clock):
     whole = load(start="2020-01-01", end="2020-12-31")
     asked = len(server.paths)
     clock.now = datetime(2031, 1, 1, tzinfo=UTC)
@@ -146,7 +146,7 @@ def test_a_wider_span_is_fetched_whole(server):
     assert older.close.tolist() == series.close[at : at + len(older)]
 
 
-def test_a_damaged_cache_is_fetched_anew(server, cache_folder, caplog):
+def test_a_damaged_cache_is_fetched_again(server, cache_folder, caplog):
     before = load(**SPAN)
     (rows,) = (cache_folder / "yahoo").glob("*.npz")
     rows.write_bytes(rows.read_bytes()[:-10])
@@ -166,9 +166,7 @@ def test_everything_is_written_into_the_cache_folder(server, cache_folder, tmp_p
     assert {path.name for path in cache_folder.iterdir()} == {"yahoo", "yfinance"}
 
 
-def test_a_cache_that_cannot_be_written_is_said_before_yahoo_is_asked(
-    server, tmp_path, monkeypatch
-):
+def test_a_read_only_cache_is_an_error_before_yahoo_is_asked(server, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("STOCK_RNN_CACHE", str(tmp_path / "file"))
     message = refusal_of()
@@ -177,7 +175,7 @@ def test_a_cache_that_cannot_be_written_is_said_before_yahoo_is_asked(
     assert server.paths == []
 
 
-def test_threads_that_want_the_same_ask_once(server):
+def test_threads_that_ask_for_the_same_prices_fetch_once(server):
     outcomes = []
     threads = [
         threading.Thread(target=lambda: outcomes.append(load(**SPAN).sha256)) for _ in range(4)
@@ -192,7 +190,7 @@ def test_threads_that_want_the_same_ask_once(server):
     assert server.charts["^GSPC"] == 2
 
 
-def test_a_damaged_store_of_yfinance_is_named(server, cache_folder):
+def test_a_damaged_cache_of_yfinance_is_an_error_with_its_folder(server, cache_folder):
     folder = cache_folder / "yfinance"
     folder.mkdir(parents=True)
     (folder / "tkr-tz.db").write_bytes(b"this is no database" * 1000)
@@ -206,13 +204,13 @@ def test_a_damaged_store_of_yfinance_is_named(server, cache_folder):
 @pytest.mark.parametrize(
     ("fault", "times"), [(RATE_LIMITED, 4), (SERVER_ERROR, 2), (WEB_PAGE, 2), (TRUNCATED, 1)]
 )
-def test_a_passing_fault_is_waited_out(server, fault, times, caplog):
+def test_a_transient_error_is_retried(server, fault, times, caplog):
     server.fail(fault, times)
     assert len(load(**SPAN)) == 5
     assert "trying again" in caplog.text
 
 
-def test_a_fault_between_time_zone_and_prices_is_waited_out(server):
+def test_an_error_between_time_zone_and_prices_is_retried(server):
     load(**SPAN)
     server.fail(SERVER_ERROR, 2)
     assert len(load(start="2019-01-02", end="2019-01-03")) == 2
@@ -235,28 +233,28 @@ def test_a_fault_between_time_zone_and_prices_is_waited_out(server):
         (FORBIDDEN, ["refuses", "401"]),
     ],
 )
-def test_a_lasting_fault_ends_in_one_line_that_says_what_to_do(server, fault, words):
+def test_a_lasting_error_is_one_line_that_says_what_to_do(server, fault, words):
     server.fail(fault)
     message = refusal_of()
     for word in words:
         assert word in message
 
 
-def test_a_closed_yahoo_is_said_to_be_down(server):
+def test_a_closed_yahoo_is_reported_as_down(server):
     load(**SPAN)  # From now on yfinance knows the time zone, and asks for prices first.
     server.fail(Reply(200, "Will be right back"))
     assert "Yahoo is down" in refusal_of(start="2019-01-02", end="2019-01-03")
 
 
-def test_a_fault_is_tried_as_often_as_patience_says(server):
+def test_the_number_of_tries_is_that_of_the_policy(server):
     server.fail(SERVER_ERROR)
     refusal_of()
-    assert server.charts["^GSPC"] == yahoo.PATIENCE.attempts
+    assert server.charts["^GSPC"] == yahoo.RETRY_POLICY.attempts
 
 
-def test_pauses_grow_up_to_their_cap(server, monkeypatch, caplog):
+def test_pauses_double_up_to_the_longest(server, monkeypatch, caplog):
     monkeypatch.setattr(
-        yahoo, "PATIENCE", yahoo.Patience(attempts=5, pause=0.01, longest_pause=0.03)
+        yahoo, "RETRY_POLICY", yahoo.RetryPolicy(attempts=5, pause=0.01, longest_pause=0.03)
     )
     server.fail(SERVER_ERROR)
     refusal_of()
@@ -264,19 +262,19 @@ def test_pauses_grow_up_to_their_cap(server, monkeypatch, caplog):
     assert pauses == [0.01, 0.02, 0.03, 0.03]
 
 
-def test_an_unknown_symbol_is_said_to_be_unknown(server):
+def test_an_unknown_symbol_is_reported_as_unknown(server):
     for _ in range(3):
         # yfinance asks elsewhere for the first two of a process.
         assert "knows no symbol NOPE" in refusal_of("NOPE", **SPAN)
 
 
 @pytest.mark.parametrize("other", [FORBIDDEN, SERVER_ERROR, WEB_PAGE])
-def test_an_unknown_symbol_is_unknown_whatever_else_fails(server, other):
+def test_an_unknown_symbol_is_reported_as_unknown_whatever_else_fails(server, other):
     server.other = other
     assert "knows no symbol NOPE" in refusal_of("NOPE", **SPAN)
 
 
-def test_days_before_the_first_price_are_said_to_have_none(server):
+def test_days_before_the_first_price_are_an_error(server):
     message = refusal_of(start="1990-01-01", end="1990-02-01")
     assert "no prices of ^GSPC from 1990-01-01 to 1990-02-01" in message
 
@@ -284,7 +282,7 @@ def test_days_before_the_first_price_are_said_to_have_none(server):
 @pytest.mark.parametrize(
     "symbol", ["../../etc/passwd", "A B", "A?b=c", "A\nB", "A" * 33, "É", ".."]
 )
-def test_what_is_no_symbol_never_reaches_yahoo(server, symbol):
+def test_an_impossible_symbol_is_refused_before_yahoo_is_asked(server, symbol):
     assert "not one of Yahoo's symbols" in refusal_of(symbol, **SPAN)
     assert server.paths == []
 
@@ -294,9 +292,11 @@ def test_an_isin_is_not_searched_for(server):
     assert server.paths == []
 
 
-def test_a_server_that_hangs_is_given_up(server, monkeypatch):
+def test_a_server_that_hangs_ends_in_an_error(server, monkeypatch):
     monkeypatch.setattr(
-        yahoo, "PATIENCE", yahoo.Patience(pause=0.01, connection_pause=0.01, request_seconds=0.3)
+        yahoo,
+        "RETRY_POLICY",
+        yahoo.RetryPolicy(pause=0.01, connection_pause=0.01, request_seconds=0.3),
     )
     server.fail(Reply(hang=30))
     began = time.monotonic()
@@ -306,9 +306,9 @@ def test_a_server_that_hangs_is_given_up(server, monkeypatch):
     assert "timed out" in message
 
 
-def test_all_requests_together_end_in_time(server, monkeypatch):
+def test_the_time_limit_holds_for_all_requests_together(server, monkeypatch):
     monkeypatch.setattr(
-        yahoo, "PATIENCE", yahoo.Patience(attempts=1000, pause=0.5, total_seconds=1)
+        yahoo, "RETRY_POLICY", yahoo.RetryPolicy(attempts=1000, pause=0.5, total_seconds=1)
     )
     server.fail(RATE_LIMITED)
     began = time.monotonic()
@@ -316,7 +316,7 @@ def test_all_requests_together_end_in_time(server, monkeypatch):
     assert time.monotonic() - began < 4
 
 
-def test_no_server_at_all_ends_within_seconds(server):
+def test_an_unreachable_server_is_an_error_within_seconds(server):
     server.__exit__()
     began = time.monotonic()
     assert "cannot be reached" in refusal_of()
@@ -324,7 +324,7 @@ def test_no_server_at_all_ends_within_seconds(server):
     server.__enter__()
 
 
-def test_a_proxy_that_refuses_ends_within_seconds(monkeypatch, clock):
+def test_a_proxy_that_refuses_is_an_error_within_seconds(monkeypatch, clock):
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "")
@@ -339,7 +339,7 @@ def test_a_proxy_that_refuses_ends_within_seconds(monkeypatch, clock):
 # ---- what is left behind
 
 
-def test_yfinance_is_left_as_it_was(server):
+def test_the_configuration_of_yfinance_is_restored(server):
     yfinance.config.network.retries = 3
     level = logging.getLogger("yfinance").level
     try:
@@ -353,13 +353,13 @@ def test_yfinance_is_left_as_it_was(server):
         yfinance.config.network.retries = 0
 
 
-def test_later_users_of_yfinance_get_a_session_without_our_deadline(server):
+def test_later_users_of_yfinance_get_a_session_without_a_time_limit(server):
     load(**SPAN)
     session = yfinance.data.YfData()._session
     assert not isinstance(session, yahoo.YahooSession)
 
 
-def test_nothing_but_our_log_is_heard_of(server, capfd, caplog):
+def test_only_the_packages_own_log_is_written(server, capfd, caplog):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         load(**SPAN)
@@ -373,7 +373,7 @@ def test_nothing_but_our_log_is_heard_of(server, capfd, caplog):
     assert {record.name for record in caplog.records} == {"stock_rnn.prices"}
 
 
-def test_dates_before_1970_arrive(server):
+def test_dates_before_1970_are_read(server):
     days = weekdays(date(1960, 1, 4), date(1960, 1, 8))
     server.series["OLD"] = Series(days, [5.0, 6.0, 7.0, 8.0, 9.0])
     prices = load("OLD", start="1960-01-01", end="1960-12-31")
@@ -381,7 +381,7 @@ def test_dates_before_1970_arrive(server):
     np.testing.assert_array_equal(prices.close, [5, 6, 7, 8, 9])
 
 
-def test_it_works_in_a_process_that_has_loaded_tensorflow():
+def test_it_works_after_tensorflow_is_loaded():
     # TensorFlow's libcurl would answer without "IMPERSONATE" in its version.
     code = (
         "import tensorflow; from stock_rnn.prices import yahoo; from curl_cffi import Curl; "

@@ -193,7 +193,7 @@ class YahooServer:
         self._stopped.wait(seconds)
 
 
-def session_to(server: YahooServer) -> Callable[[yahoo.Patience], yahoo.YahooSession]:
+def session_to(server: YahooServer) -> Callable[[yahoo.RetryPolicy], yahoo.YahooSession]:
     """Return a replacement of `yahoo.new_session` whose requests go to `server`."""
 
     class Session(yahoo.YahooSession):

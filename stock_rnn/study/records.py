@@ -79,7 +79,7 @@ class Record:
 
     @property
     def protocol(self) -> str:
-        """The protocol, told from the split."""
+        """The protocol that has this split."""
         return "appendix" if self.config.split == "chronological" else "text"
 
     @property

@@ -1,6 +1,7 @@
 """What is read from a record, and its file."""
 
 import dataclasses
+import importlib
 import json
 import math
 
@@ -121,6 +122,12 @@ def test_intersections_are_counted_in_the_newest_hundred_days():
 
 def test_without_predictions_there_is_no_number_of_intersections():
     assert math.isnan(made_record().intersections(dropout=True))
+
+
+def test_versions_are_those_of_the_imported_packages():
+    assert records.versions() == {
+        name: importlib.import_module(name).__version__ for name in ("tensorflow", "keras", "numpy")
+    }
 
 
 # Files

@@ -98,7 +98,7 @@ def eigenvalues(study: Study, protocol: str, network: tuple[int, int]) -> Drawn 
     everything = [record for records in runs.values() for record in records]
     level = float(np.mean([r.persistence["train"] for r in everything]))
     loss.axhline(level, color=PERSISTENCE, lw=1.2, ls=":", label="persistence")
-    small = gradient.axhline(SMALL_GRADIENT, color=REFERENCE, lw=0.8, label="counts as small below")
+    small = gradient.axhline(SMALL_GRADIENT, color=REFERENCE, lw=0.8, label="small below this")
     gradient.legend(handles=[small], loc="lower left", fontsize="small")
     loss.set(yscale="log", ylabel="training loss (MSE)")
     gradient.set(yscale="log", ylabel="gradient norm, share of the first")
@@ -227,9 +227,9 @@ def escapes(study: Study) -> Drawn | None:
     )
     meanings = (
         ("_", "full", r"predicted for gradient descent, $1/(\varepsilon|\lambda_{\min}|)$"),
-        ("x", "full", "predicted as the optimizer sees the Hessian at the start"),
+        ("x", "full", "predicted from the preconditioned Hessian at the start"),
         ("o", "full", "observed"),
-        ("o", "none", "not left when the run ended"),
+        ("o", "none", "not escaped when the run ended"),
     )
     for marker, fill, label in meanings:
         axes.plot([], [], ls="", marker=marker, color=REFERENCE, fillstyle=fill, label=label)
@@ -237,7 +237,7 @@ def escapes(study: Study) -> Drawn | None:
     axes.set(
         yscale="log",
         ylabel="steps until e times as far from the saddle",
-        title=f"{_symbol(study.records)}, 1 x 32: beside a constructed strict saddle, full batches",
+        title=f"{_symbol(study.records)}, 1 x 32: from a constructed strict saddle, full batches",
     )
     # Space for the legend above the marks.
     axes.set_ylim(1, 300 * float(table["predicted_steps"].max()))

@@ -1,4 +1,4 @@
-"""The page: it stands alone, its links work, and text from outside is escaped."""
+"""The page: no external files, no broken links, user text escaped."""
 
 import dataclasses
 import html
@@ -40,7 +40,7 @@ def test_the_page_has_no_external_files_and_no_broken_links(drawn, grid):
 @pytest.mark.parametrize("symbol", ["$A_$", "<script>alert(1)</script>", "a\\b", "{{ data }}"])
 def test_a_symbol_is_shown_as_text(symbol, grid, draw, tmp_path):
     data = {**grid[0].data, "symbol": symbol}
-    # A network without a figure's worth of measurements is drawn fastest.
+    # Without curvature there are few figures to draw.
     record = dataclasses.replace(grid[0], data=data, epochs=without_curvature(grid[0]))
     folder = draw(tmp_path, [record])
     text = folder.page.read_text(encoding="utf-8")

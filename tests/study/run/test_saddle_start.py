@@ -94,9 +94,9 @@ def test_the_loss_falls_both_ways_along_the_direction_as_the_eigenvalue_predicts
 @pytest.mark.parametrize("radius", [1e-3, -0.5, 0.0])
 def test_displacement_is_the_inverse_of_weights_at(radius):
     _, saddle, _, _ = placed()
-    beside = saddle.weights_at(radius)
-    assert saddle.displacement(beside) == pytest.approx(radius, abs=1e-15)
-    assert np.linalg.norm(flat(beside) - flat(saddle.weights)) == pytest.approx(abs(radius))
+    moved = saddle.weights_at(radius)
+    assert saddle.displacement(moved) == pytest.approx(radius, abs=1e-15)
+    assert np.linalg.norm(flat(moved) - flat(saddle.weights)) == pytest.approx(abs(radius))
 
 
 def test_displacement_is_measured_from_the_saddle():

@@ -135,6 +135,14 @@ def test_the_exponent_skips_epochs_that_were_not_measured():
     assert gradient_exponent(made_record(step=step, gradient_norm=norm)) == pytest.approx(-0.3)
 
 
+def test_the_exponent_skips_epochs_with_a_gradient_of_zero():
+    # Log of a mean square of zero would be minus infinity.
+    step = np.arange(11) * 20.0
+    norm = np.full(11, 0.5)
+    norm[1] = 0.0
+    assert gradient_exponent(made_record(step=step, gradient_norm=norm)) == pytest.approx(0.0)
+
+
 def test_fewer_than_two_measurements_have_no_exponent():
     assert math.isnan(gradient_exponent(made_record()))
     assert math.isnan(gradient_exponent(made_record(gradient_norm=[1.0, 1.0])))

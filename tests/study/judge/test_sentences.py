@@ -71,6 +71,21 @@ def test_the_sentence_ends_with_the_region_and_the_reports_own_numbers(claim, ne
     assert found.sentence.endswith(f"; the claim needs {needs}")
 
 
+def test_more_seeds_than_needed_are_no_reason_to_be_undecided():
+    study = study_of_ratios(10 * np.exp(spread(0.2, n=12)))
+    found = judge(study, CLAIM["sgd-test-loss-tenfold"], family=FAMILY)
+    assert found.sentence.startswith("Reproduced: over 12 seeds the interquartile mean is ")
+    assert "are needed" not in found.sentence
+
+
+def test_the_reports_own_number_at_the_end_of_the_region_is_inside():
+    runs = [
+        made_record(predictions={"actual": [0.0], "predicted": [1.0], "predicted_dropout": [1.0]})
+    ]
+    found = judge(Study(runs), CLAIM["sgd-never-intersects"], family=FAMILY)
+    assert found.sentence.endswith("The report's own numbers give 0.00.")
+
+
 @pytest.mark.parametrize(
     ("value", "words"),
     [
@@ -82,6 +97,8 @@ def test_the_sentence_ends_with_the_region_and_the_reports_own_numbers(claim, ne
         (97.0, "97.0"),
         (123.4, "123"),
         (-0.25, "-0.250"),
+        (1e4, "1.00e+04"),
+        (1e-3, "0.00100"),
         (1e6, "1.00e+06"),
         (NAN, "–"),
         (INF, "∞"),

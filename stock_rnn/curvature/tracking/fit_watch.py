@@ -28,7 +28,9 @@ def compare_losses(operator: HessianOperator) -> None:
     if "training" in inspect.signature(model.compute_loss).parameters:
         arguments["training"] = False
     # What calling the model updates (seeds, states, metrics) stays in this scope.
-    with keras.StatelessScope():
+    # Regularizers are handed what is in the scope, or None.
+    values = [(variable, variable.value) for variable in model.variables]
+    with keras.StatelessScope(values, collect_losses=True):
         reported = float(model.compute_loss(y_pred=model(x, training=False), **arguments))
     try:
         measured = operator.loss_on(batch)
@@ -66,6 +68,8 @@ class FitWatch:
         own = model.compute_loss
 
         def compute_loss(*args: Any, **kwargs: Any) -> Any:
+            # One call tells. A fit that is interrupted later never comes to `stop`.
+            self.stop()
             self.calls += 1
             weights = kwargs.get("sample_weight", args[3] if len(args) > 3 else None)
             self.weighted = self.weighted or weights is not None

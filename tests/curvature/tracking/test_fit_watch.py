@@ -87,6 +87,14 @@ def test_ordinary_training_is_told_nothing(kind):
     assert fit(build(kind), HessianCallback(X, Y)) == []
 
 
+@pytest.mark.parametrize("regularizer", ["kernel_regularizer", "activity_regularizer"])
+def test_a_regularized_model_is_told_nothing(regularizer):
+    first = layers.Dense(4, "tanh", **{regularizer: keras.regularizers.L2(0.5)})
+    model = keras.Sequential([keras.Input((3,)), first, layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.01), "mse")
+    assert fit(model, HessianCallback(X, Y)) == []
+
+
 def test_weights_given_to_both_are_measured_and_told_nothing():
     callback = HessianCallback(X, Y, sample_weight=WEIGHTS)
     model = build()
@@ -98,6 +106,18 @@ def test_weights_given_to_both_are_measured_and_told_nothing():
 def test_the_model_is_left_as_it_was():
     model = build()
     fit(model, HessianCallback(X, Y))
+    assert "compute_loss" not in vars(model)
+
+
+class Interrupts(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        raise KeyboardInterrupt
+
+
+def test_an_interrupted_fit_leaves_the_model_as_it_was():
+    model = build()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, Y, verbose=0, callbacks=[HessianCallback(X, Y), Interrupts()])
     assert "compute_loss" not in vars(model)
 
 

@@ -71,6 +71,11 @@ def has_no_gradient(operation: Any) -> bool:
         return False
 
 
+def has_own_gradient(operation: Any) -> bool:
+    """Whether an operation's gradient was given by `tf.custom_gradient`."""
+    return "_gradient_op_type" in operation.node_def.attr
+
+
 def called_graphs(operation: Any) -> dict[str, Any]:
     """The graphs of the loop, branch or function that an operation calls, by their names."""
     found = {}

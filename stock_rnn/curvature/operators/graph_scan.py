@@ -10,7 +10,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from stock_rnn.curvature.keras_private import all_layers, called_graphs, has_no_gradient
+from stock_rnn.curvature.keras_private import (
+    all_layers,
+    called_graphs,
+    has_no_gradient,
+    has_own_gradient,
+)
 
 # Functions from numbers to numbers whose derivative is zero wherever there is one.
 _PIECEWISE_CONSTANT = frozenset(
@@ -34,7 +39,8 @@ def scan_gradient(sources: Sequence[Any], gradients: Iterable[Any]) -> GraphScan
     """Look through all operations that depend on the sources and reach the gradients.
 
     An operation stops gradients if it is `StopGradient`, or if TensorFlow declares it as
-    not differentiable although it takes numbers to numbers. Piecewise constant
+    not differentiable although it takes numbers to numbers. One of `tf.custom_gradient`
+    counts too, as that gradient may be anything. Piecewise constant
     functions do not count: their derivative is zero. That one is found proves nothing
     (in log-sum-exp the stopped term has no derivative): it says what to check.
 
@@ -53,7 +59,7 @@ def scan_gradient(sources: Sequence[Any], gradients: Iterable[Any]) -> GraphScan
 
 
 def _stops(operation: Any) -> bool:
-    if operation.type == "StopGradient":
+    if operation.type == "StopGradient" or has_own_gradient(operation):
         return True
     takes_numbers = any(t.dtype.is_floating for t in operation.inputs)
     return (

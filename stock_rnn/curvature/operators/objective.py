@@ -53,13 +53,19 @@ class Objective:
         self._reduction = found.reduction if is_object else "sum_over_batch_size"
 
     def __call__(
-        self, variables: Sequence[keras.Variable], values: Sequence[tf.Tensor], batch: Any
+        self,
+        variables: Sequence[keras.Variable],
+        values: Sequence[tf.Tensor],
+        batch: Any,
+        *,
+        held_type: Any = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """The loss (scalar) and the count (scalar, of the same type).
 
         Args:
             variables: Those that θ consists of.
             values: A tensor for each. All others have their live values.
+            held_type: The floating type to which those others are cast; None: their own.
             batch: Inputs, targets, and a tuple of the sample weights, empty without any;
                 examples first.
         """
@@ -70,6 +76,9 @@ class Objective:
             # Handed to its constructor, they would be rounded to the variables' types.
             for update in zip(variables, values, strict=True):
                 scope.add_update(update)
+            # Regularizers are handed what is in the scope, or None.
+            for variable in others_of(self.model, variables):
+                scope.add_update((variable, tf.cast(variable.value, held_type or variable.dtype)))
             predicted = self.model(x, training=False)
             own = list(self.model.losses)
         size = tf.shape(keras.tree.flatten(x)[0])[0]
@@ -101,6 +110,12 @@ class Objective:
             return tf.reduce_mean(weighted), size
         count = tf.reduce_sum(math.prod(factors, start=tf.ones_like(entries)))
         return tf.math.divide_no_nan(tf.reduce_sum(weighted), count), count
+
+
+def others_of(model: keras.Model, variables: Sequence[keras.Variable]) -> list[keras.Variable]:
+    """The model's other variables of a floating type."""
+    known = set(map(id, variables))
+    return [v for v in model.variables if id(v) not in known and tf.as_dtype(v.dtype).is_floating]
 
 
 def _single(structure: Any) -> Any:

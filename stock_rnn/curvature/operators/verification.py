@@ -14,8 +14,9 @@ parameters (Press et al., "Numerical Recipes", section 5.7).
 one, the difference sees a jump of the gradient and the product does not. The smaller
 the step, the fewer kinks lie within it. So the step is reduced until product and
 difference agree, or rounding takes over. In float32 that may leave the question open.
-Then, and wherever the graph has an operation that stops gradients, a few examples are
-differentiated once more in float64, where steps of 1e-10 are possible.
+Then, and wherever the graph has an operation that stops gradients, a few examples from
+all over the micro-batch are differentiated once more in float64, where steps of 1e-10 are
+possible. What float64 cannot see either is left unverified.
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ import numpy as np
 import tensorflow as tf
 
 from stock_rnn.curvature.keras_private import all_layers
-from stock_rnn.curvature.operators.data import take_rows
+from stock_rnn.curvature.operators.data import count_examples
 from stock_rnn.curvature.operators.differentiable import twice_differentiable
 from stock_rnn.curvature.operators.errors import (
     NonDeterministicLossError,
     SecondDerivativeError,
 )
-from stock_rnn.curvature.operators.objective import Objective
+from stock_rnn.curvature.operators.objective import Objective, others_of
 from stock_rnn.curvature.operators.protocol import Array, MatvecRoutine
 from stock_rnn.curvature.operators.session import ParameterVector, ProductSession, densified
 
@@ -51,7 +52,8 @@ WRONG = 1e-3
 # of the whole product's norm if that is larger: parts that are zero are rounding only.
 SMALLEST_SHARE = {tf.float32: 1e-1, tf.float64: 1e-5}
 
-# Share of a product that rounding of the gradients may hide for a comparison to tell.
+# Share of a variable's part (see above) that rounding of the gradients may hide: where it
+# may hide more, the part is not confirmed.
 MOST_NOISE = 0.1
 
 # Steps tried, as multiples of ε^(1/3): kinks want smaller ones.
@@ -63,17 +65,10 @@ EXAMPLES_IN_FLOAT64 = 4
 
 @dataclass(frozen=True)
 class Comparison:
-    """A product with the Hessian beside a central difference of the gradient."""
+    """A product with the Hessian beside central differences of the gradient."""
 
     error: float  # the largest relative error of a variable's part, rounding taken off
-    noise: float  # rounding of the difference, relative to the product; inf where both are 0
-    dtype: Any  # tf.DType of the gradient
-
-    @property
-    def agrees(self) -> bool:
-        """Whether the product is confirmed; one hidden in float32's rounding is not."""
-        conclusive = self.noise <= MOST_NOISE or self.dtype == tf.float64
-        return conclusive and self.error <= TOLERANCE[self.dtype]
+    agrees: bool  # whether every part is confirmed, where rounding does not hide it
 
 
 def verify_session(
@@ -95,16 +90,23 @@ def verify_session(
         SecondDerivativeError: The product is wrong.
         NonDeterministicLossError: The loss is random.
     """
-    if not session.scan.stops and _compare_in_session(session, parameters, batch).agrees:
+    in_session = _compare_in_session(session, parameters, batch)
+    if in_session.agrees and not session.scan.stops:
         return True
     _check_determinism(session, batch)
-    rows = slice(0, EXAMPLES_IN_FLOAT64)
-    few = keras.tree.map_structure(tf.constant, take_rows(batch, rows))
+    # What is wrong in some examples only may not show in a few.
+    few = _spread(batch, EXAMPLES_IN_FLOAT64 * (1 if in_session.agrees else 8))
+
+    def loss(values: list[tf.Tensor]) -> tf.Tensor:
+        return objective(parameters.variables, values, few, held_type=tf.float64)[0]
+
     with in_float64(objective.model):
         try:
             found = compare_function(
-                lambda values: objective(parameters.variables, values, few)[0],
+                loss,
                 [tf.cast(v.value, tf.float64) for v in parameters.variables],
+                # A layer may compute otherwise outside of a graph.
+                in_graph=True,
             )
         except (tf.errors.OpError, TypeError, ValueError):
             return False  # Not made for float64.
@@ -112,8 +114,18 @@ def verify_session(
             return True
         if found.error <= WRONG:
             return False
-        names = wrong_layers(objective.model, few[0])
+        try:
+            names = wrong_layers(objective.model, few[0])
+        except (tf.errors.OpError, TypeError, ValueError):
+            names = []  # Not to be run layer by layer: the scan names those that it has found.
     raise SecondDerivativeError(_wrong(session, objective.model, names, found.error))
+
+
+def _spread(batch: Any, count: int) -> Any:
+    """So many examples of a batch, from its first to its last."""
+    size = count_examples(batch)
+    rows = np.unique(np.linspace(0, size - 1, min(count, size)).round().astype(int))
+    return keras.tree.map_structure(lambda t: tf.gather(t, rows), batch)
 
 
 def _wrong(session: ProductSession, model: keras.Model, names: Sequence[str], error: float) -> str:
@@ -191,27 +203,33 @@ def _direction(values: Sequence[Array]) -> list[Array]:
 def _compare(
     product: Sequence[Array], gradient_at: Callable[[float], Sequence[Array]], dtype: Any
 ) -> Comparison:
-    """The best agreement over the steps; see the module."""
+    """The best agreement of each variable's part over the steps; see the module."""
     eps = float(np.finfo(dtype.as_numpy_dtype).eps)
-    best = Comparison(np.inf, np.inf, dtype)
+    errors = np.full(len(product), np.inf)
+    confirmed = np.zeros(len(product), np.bool_)
+    own = np.array([_norm([p]) for p in product])
     for multiple in STEPS[dtype]:
         step = eps ** (1 / 3) * multiple
         ahead, behind = gradient_at(step), gradient_at(-step)
         difference = [(a - b) / (2 * step) for a, b in zip(ahead, behind, strict=True)]
         size = max(_norm(product), _norm(difference))
-        noise = 8 * eps * max(_norm(ahead), _norm(behind)) / step
-        if size <= noise:  # Rounding hides both: they count as zero.
-            found = Comparison(0.0, np.inf, dtype)
+        rounding = 8 * eps * max(_norm(ahead), _norm(behind))
+        noise = rounding / step
+        if size <= noise:  # Rounding hides both.
+            errors[:] = 0.0
+            # A product that is zero in float64 but for rounding cannot be seen better.
+            confirmed |= (dtype == tf.float64) & (_norm(product) <= rounding)
         else:
-            error = max(
-                (_norm([p - d]) - noise) / max(_norm([p]), _norm([d]), SMALLEST_SHARE[dtype] * size)
-                for p, d in zip(product, difference, strict=True)
-            )
-            found = Comparison(max(error, 0.0), noise / size, dtype)
-        best = min(best, found, key=lambda c: c.error)
-        if best.agrees:
+            other = np.array([_norm([d]) for d in difference])
+            apart = np.array([_norm([p - d]) for p, d in zip(product, difference, strict=True)])
+            scale = np.maximum(np.maximum(own, other), SMALLEST_SHARE[dtype] * size)
+            found = np.maximum(apart - noise, 0.0) / scale
+            errors = np.fmin(errors, found)
+            # A small step lets rounding hide what a larger one shows.
+            confirmed |= (found <= TOLERANCE[dtype]) & (noise <= MOST_NOISE * scale)
+        if confirmed.all():
             break
-    return best
+    return Comparison(float(errors.max()), bool(confirmed.all()))
 
 
 def _norm(parts: Sequence[Array]) -> float:
@@ -219,13 +237,17 @@ def _norm(parts: Sequence[Array]) -> float:
 
 
 def compare_function(
-    function: Callable[[list[tf.Tensor]], tf.Tensor], values: list[tf.Tensor]
+    function: Callable[[list[tf.Tensor]], tf.Tensor],
+    values: list[tf.Tensor],
+    *,
+    in_graph: bool = False,
 ) -> Comparison:
     """The same comparison for any scalar function of tensors of float64.
 
     Args:
         function: values -> a scalar.
         values: where; the product is with a random direction in units of them.
+        in_graph: whether to trace it, as a session does, and not to run it eagerly.
     """
     parts = _direction([value.numpy() for value in values])
 
@@ -235,21 +257,30 @@ def compare_function(
             result = function(at)
         return [densified(g) for g in tape.gradient(result, at)]
 
-    def filled(found: Sequence[Any]) -> list[Array]:
+    def filled(found: Sequence[Any]) -> list[tf.Tensor]:
         pairs = zip(found, values, strict=True)
-        return [np.zeros(v.shape) if g is None else densified(g).numpy() for g, v in pairs]
+        return [tf.zeros_like(v) if g is None else densified(g) for g, v in pairs]
+
+    def product(at: list[tf.Tensor]) -> list[tf.Tensor]:
+        with tf.GradientTape() as outer:
+            outer.watch(at)
+            pairs = zip(gradients(at), parts, strict=True)
+            reached = [tf.reduce_sum(g * p) for g, p in pairs if g is not None]
+            along = sum(reached, tf.zeros([], tf.float64))
+        return filled(outer.gradient(along, at))
+
+    def first(at: list[tf.Tensor]) -> list[tf.Tensor]:
+        return filled(gradients(at))
+
+    if in_graph:
+        product, first = (tf.function(f, autograph=False) for f in (product, first))
 
     def gradient_at(step: float) -> list[Array]:
-        return filled(gradients([v + step * p for v, p in zip(values, parts, strict=True)]))
+        moved = [v + step * p for v, p in zip(values, parts, strict=True)]
+        return [g.numpy() for g in first(moved)]
 
     with twice_differentiable():
-        with tf.GradientTape() as outer:
-            outer.watch(values)
-            first = gradients(values)
-            reached = [(g, p) for g, p in zip(first, parts, strict=True) if g is not None]
-            along = sum((tf.reduce_sum(g * p) for g, p in reached), tf.zeros([], tf.float64))
-        product = filled(outer.gradient(along, values))
-        return _compare(product, gradient_at, tf.float64)
+        return _compare([p.numpy() for p in product(values)], gradient_at, tf.float64)
 
 
 def wrong_layers(model: keras.Model, x: Any) -> list[str]:
@@ -281,9 +312,17 @@ def _calls(model: keras.Model, x: Any) -> list[Call]:
     with contextlib.ExitStack() as stack:
         for layer in all_layers(model)[1:]:
             stack.enter_context(_recorded(layer, calls))
-        with keras.StatelessScope():
+        with _float64_scope(model):
             model(x, training=False)
     return calls
+
+
+def _float64_scope(layer: keras.layers.Layer) -> keras.StatelessScope:
+    """A scope that keeps updates to itself, and has a layer's or model's variables in float64."""
+    scope = keras.StatelessScope()
+    for variable in others_of(layer, ()):
+        scope.add_update((variable, tf.cast(variable.value, tf.float64)))
+    return scope
 
 
 @contextlib.contextmanager
@@ -316,7 +355,7 @@ def _layer_agrees(layer: keras.layers.Layer, args: tuple[Any, ...], kwargs: dict
         for k, value in zip(inputs, at, strict=False):
             replaced[k] = tf.cast(value, given[k].dtype)
         new_args, new_kwargs = keras.tree.pack_sequence_as((args, kwargs), replaced)
-        with keras.StatelessScope() as scope:
+        with _float64_scope(layer) as scope:
             for update in zip(variables, at[len(inputs) :], strict=True):
                 scope.add_update(update)
             outputs = keras.tree.flatten(layer.call(*new_args, **new_kwargs))

@@ -232,8 +232,7 @@ class HessianCallback(keras.callbacks.Callback):
     def _watch_fit(self) -> None:
         self._end_watch(None)
         if self._loss is None:
-            compare_losses(self.operator)
-            self._watch = FitWatch(self.model)
+            self._watch = FitWatch(self.model, compare_losses(self.operator))
 
     def _end_watch(self, reported: float | None) -> None:
         watch, self._watch = self._watch, None

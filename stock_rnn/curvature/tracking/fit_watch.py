@@ -16,11 +16,14 @@ from stock_rnn.curvature.operators.hessian import HessianOperator
 _TOLERANCE = 1e-3
 
 
-def compare_losses(operator: HessianOperator) -> None:
+def compare_losses(operator: HessianOperator) -> float:
     """Warn if the model's own `compute_loss` gives another loss on the same examples.
 
     That of the compiled loss, in inference mode, on the operator's first micro-batch;
     overridden `compute_loss` methods and weighted or combined losses show.
+
+    Returns:
+        The operator's loss on its first micro-batch; nan if that is not finite.
     """
     model, batch = operator.model, operator.first_batch()
     x, y, weights = batch
@@ -28,12 +31,14 @@ def compare_losses(operator: HessianOperator) -> None:
     if "training" in inspect.signature(model.compute_loss).parameters:
         arguments["training"] = False
     # What calling the model updates (seeds, states, metrics) stays in this scope.
-    with keras.StatelessScope():
+    # Regularizers are handed what is in the scope, or None.
+    values = [(variable, variable.value) for variable in model.variables]
+    with keras.StatelessScope(values, collect_losses=True):
         reported = float(model.compute_loss(y_pred=model(x, training=False), **arguments))
     try:
         measured = operator.loss_on(batch)
     except NonFiniteError:
-        return
+        return math.nan
     if abs(measured - reported) > _TOLERANCE * max(abs(measured), abs(reported)):
         warnings.warn(
             f"The Hessian is that of a loss of {measured:.6g}; on the same {len_of(batch)} "
@@ -41,6 +46,7 @@ def compare_losses(operator: HessianOperator) -> None:
             "minimizes as loss=...",
             stacklevel=2,
         )
+    return measured
 
 
 def len_of(batch: Any) -> int:
@@ -52,23 +58,28 @@ class FitWatch:
     """Notes how `fit` computes its loss during an epoch, without changing it.
 
     Keras builds the training function when it is first run, and then calls
-    `model.compute_loss` with the sample weights. A function built in an earlier `fit`
-    is used again without a call: then nothing is noted.
+    `model.compute_loss` with the sample weights. Where it is not called (a function
+    built in an earlier `fit`, a train_step of one's own), the loss that `fit` reports is
+    compared with the operator's before and after the epoch.
 
     Args:
         model: being trained.
+        before: the operator's loss before the epoch.
     """
 
-    def __init__(self, model: keras.Model) -> None:
+    def __init__(self, model: keras.Model, before: float) -> None:
         self._model = model
-        self.calls = 0
-        self.weighted = False
+        self._before = before
+        self._calls = 0
+        self._weighted = False
         own = model.compute_loss
 
         def compute_loss(*args: Any, **kwargs: Any) -> Any:
-            self.calls += 1
+            # One call tells. A fit that is interrupted later never comes to `stop`.
+            self.stop()
+            self._calls += 1
             weights = kwargs.get("sample_weight", args[3] if len(args) > 3 else None)
-            self.weighted = self.weighted or weights is not None
+            self._weighted = weights is not None
             return own(*args, **kwargs)
 
         # Not by assignment, which Keras takes for a new part of the model.
@@ -87,24 +98,32 @@ class FitWatch:
             reported: the loss that `fit` reported for the epoch.
             has_weights: whether the operator has sample weights.
         """
-        weighs = self.weighted and not has_weights
-        own_step = type(self._model).train_step is not keras.Model.train_step
-        if not weighs and (self.calls or not own_step):
+        unweighted = self._weighted and not has_weights
+        if self._calls and not unweighted:
             return
         try:
-            measured = operator.loss_on(operator.first_batch())
+            after = operator.loss_on(operator.first_batch())
         except NonFiniteError:
             return
-        numbers = f"the Hessian is that of a loss of {measured:.6g}; fit reports {reported:.6g}"
-        if weighs:
+        numbers = (
+            f"the Hessian is that of a loss of {self._before:.6g} before the epoch and {after:.6g} "
+            f"after it; fit reports {reported:.6g}"
+        )
+        if unweighted:
             warnings.warn(
                 f"fit weighs its examples (sample_weight or class_weight), and {numbers}. Pass the "
                 "weights of these examples as sample_weight=...",
                 stacklevel=2,
             )
-        elif not math.isclose(measured, reported, rel_tol=0.5):
+        elif not _near(reported, self._before, after):
             warnings.warn(
-                f"The model's train_step does not call compute_loss, and {numbers}. Pass the loss "
-                "that it minimizes as loss=...",
+                f"fit may minimize another loss: {numbers}. Pass that loss as loss=..., and the "
+                "weights of these examples, if it weighs them, as sample_weight=...",
                 stacklevel=2,
             )
+
+
+def _near(reported: float, before: float, after: float) -> bool:
+    """Whether the loss of an epoch is within a factor of 2 of the range it went through."""
+    low, high = sorted((before, after))
+    return low - abs(low) / 2 <= reported <= high + abs(high)

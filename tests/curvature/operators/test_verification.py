@@ -254,3 +254,109 @@ def test_a_loss_that_is_no_mean_is_warned_of_where_there_are_micro_batches():
         warnings.simplefilter("error")
         HessianOperator(between_dense(), dice, X, Y).prepare()
         HessianOperator(between_dense(), "mse", X, Y, batch_size=4).prepare()
+
+
+class LosesCurvatureOf(layers.Layer):
+    """x², with a gradient of its own that is right and has no derivative."""
+
+    def call(self, inputs):
+        integer = {tf.float32: tf.int32, tf.float64: tf.int64}
+
+        @tf.custom_gradient
+        def square(x):
+            constant = tf.bitcast(tf.bitcast(x, integer[x.dtype]), x.dtype)
+            return x * x, lambda upstream: 2 * upstream * constant
+
+        return square(inputs)
+
+
+def test_a_small_wrong_layer_beside_a_large_right_network_is_refused():
+    keras.utils.set_random_seed(0)
+    entry = keras.Input((3,))
+    large = layers.Dense(1)(layers.Dense(30, "tanh")(entry))
+    small = LosesCurvatureOf(name="wrong")(layers.Dense(1)(entry))
+    model = keras.Model(entry, layers.Concatenate()([100 * large, small]))
+
+    def loss(y, p):
+        return keras.ops.square(p[:, :1] - 100 * y) + p[:, 1:]
+
+    with pytest.raises(SecondDerivativeError, match="'wrong'"):
+        HessianOperator(model, loss, X, Y).prepare()
+
+
+class StopsWhereTold(layers.Layer):
+    """x², without its curvature in the examples whose last entry is 1."""
+
+    def call(self, inputs):
+        stopped = keras.ops.stop_gradient(inputs)
+        wrong = 2 * inputs * stopped - stopped * stopped
+        return keras.ops.where(inputs[:, -1:] > 0, wrong, inputs * inputs)
+
+
+def test_what_is_wrong_in_later_examples_only_is_refused(dtype):
+    entry = keras.Input((4,))
+    hidden = layers.Dense(4, "tanh")(entry[:, :3])
+    hidden = layers.Concatenate()([hidden, entry[:, 3:]])
+    model = keras.Model(entry, layers.Dense(1)(StopsWhereTold()(hidden)))
+    x = RNG.normal(size=(64, 4))
+    x[:, 3] = np.arange(64) >= 4
+    with pytest.raises(SecondDerivativeError):
+        HessianOperator(model, "mse", x, x[:, :1] ** 2).prepare()
+
+
+class RightWhenEager(layers.Layer):
+    def call(self, inputs):
+        if tf.executing_eagerly():
+            return inputs * inputs
+        stopped = tf.stop_gradient(inputs)
+        return 2 * inputs * stopped - stopped * stopped
+
+
+def test_a_layer_that_is_wrong_in_a_graph_only_is_refused(dtype):
+    with pytest.raises(SecondDerivativeError):
+        HessianOperator(between_dense(RightWhenEager()), "mse", X, Y).prepare()
+
+
+@pytest.mark.parametrize("slope", [1e8, 1e12])
+def test_what_rounding_hides_is_not_verified(dtype, slope):
+    linear = layers.Dense(1, kernel_regularizer=lambda w: slope * keras.ops.sum(w))
+    model = keras.Sequential([keras.Input((3,)), linear, LosesCurvatureOf()])
+    assert not HessianOperator(model, "mse", X, Y).verified
+
+
+@pytest.mark.parametrize("loss", ["mae", "mse"])
+def test_a_linear_model_is_verified(dtype, loss):
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(1)])
+    assert HessianOperator(model, loss, X, Y).verified
+
+
+class PlainTensorFlow(layers.Layer):
+    """Its variables meet its inputs without Keras's conversion of types."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(shape[-1], 3))
+        self.shift = self.add_weight(shape=(3,), trainable=False)
+
+    def call(self, inputs):
+        return self.function(tf.matmul(inputs, self.kernel) + self.shift)
+
+
+def test_a_float32_layer_of_plain_operations_is_run_in_float64():
+    harmless = PlainTensorFlow(lambda x: x + 0.0 * tf.stop_gradient(x))
+    assert HessianOperator(between_dense(harmless), "mse", X, Y).verified
+    wrong = PlainTensorFlow(lambda x: x * tf.stop_gradient(x))
+    with pytest.raises(SecondDerivativeError, match="PlainTensorFlow"):
+        HessianOperator(between_dense(wrong), "mse", X, Y).prepare()
+
+
+def test_a_regularized_layer_may_be_outside_of_the_variables():
+    regularized = layers.Dense(4, "tanh", kernel_regularizer="l2")
+    model = keras.Sequential([keras.Input((3,)), regularized, layers.Dense(1)])
+    whole = HessianOperator(model, "mse", X, Y)
+    part = HessianOperator(model, "mse", X, Y, variables="*bias")
+    assert part.verified
+    np.testing.assert_allclose(part.loss(), whole.loss(), rtol=1e-6)

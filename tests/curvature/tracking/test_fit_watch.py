@@ -63,7 +63,7 @@ def test_an_overridden_compute_loss_is_told_with_both_losses():
 
 def test_a_train_step_with_a_loss_of_its_own_is_told():
     (message,) = fit(build(StepsOnItsOwn), HessianCallback(X, Y))
-    assert "train_step does not call compute_loss" in message
+    assert "fit may minimize another loss" in message
 
 
 @pytest.mark.parametrize(
@@ -87,6 +87,14 @@ def test_ordinary_training_is_told_nothing(kind):
     assert fit(build(kind), HessianCallback(X, Y)) == []
 
 
+@pytest.mark.parametrize("regularizer", ["kernel_regularizer", "activity_regularizer"])
+def test_a_regularized_model_is_told_nothing(regularizer):
+    first = layers.Dense(4, "tanh", **{regularizer: keras.regularizers.L2(0.5)})
+    model = keras.Sequential([keras.Input((3,)), first, layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.01), "mse")
+    assert fit(model, HessianCallback(X, Y)) == []
+
+
 def test_weights_given_to_both_are_measured_and_told_nothing():
     callback = HessianCallback(X, Y, sample_weight=WEIGHTS)
     model = build()
@@ -98,6 +106,18 @@ def test_weights_given_to_both_are_measured_and_told_nothing():
 def test_the_model_is_left_as_it_was():
     model = build()
     fit(model, HessianCallback(X, Y))
+    assert "compute_loss" not in vars(model)
+
+
+class Interrupts(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        raise KeyboardInterrupt
+
+
+def test_an_interrupted_fit_leaves_the_model_as_it_was():
+    model = build()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, Y, verbose=0, callbacks=[HessianCallback(X, Y), Interrupts()])
     assert "compute_loss" not in vars(model)
 
 
@@ -126,3 +146,14 @@ def test_two_callbacks_keep_apart_by_their_names():
     assert seen["few_lambda_max"] == second.measurements[-1].extremes.lambda_max
     with pytest.raises(ValueError, match="Two HessianCallbacks are called 'hessian'"):
         model.fit(X, Y, verbose=0, callbacks=[HessianCallback(X, Y), HessianCallback(X, Y)])
+
+
+def test_weights_in_a_later_fit_are_told_too():
+    # Keras uses the training function of the first fit again, and calls nothing in Python.
+    model = build()
+    model.fit(X, Y, sample_weight=WEIGHTS * 10, verbose=0)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(X, Y, sample_weight=WEIGHTS * 10, verbose=0, callbacks=[HessianCallback(X, Y)])
+    (message,) = [str(w.message) for w in caught if "Hessian" in str(w.message)]
+    assert "as sample_weight=" in message

@@ -31,11 +31,22 @@ class Forecaster:
         run: where it comes from.
         config: the settings it was trained with.
         model: a Keras model, (batch, T, N) -> (batch, N).
+        which: "last" or "best", as in `load_run`.
     """
 
     run: Run
     config: Config
     model: keras.Model
+    which: str = "last"
+
+    @property
+    def title(self) -> str:
+        """The run and which of its models this is, for pictures."""
+        return f"{self.run.name}, {self.which} epoch's model"
+
+    def folder_in(self, folder: Path) -> Path:
+        """Where in a folder the results of this model go: those of `best` in `best/`."""
+        return folder if self.which == "last" else folder / self.which
 
     def predict(self, prices: NDArray[np.floating]) -> NDArray[np.float64]:
         """Predict the N prices that follow.
@@ -110,7 +121,7 @@ def load_run(
     paths = {"last": run.model, "best": run.best_model}
     if which not in paths:
         raise UserError(f"which must be one of last, best. Received: {which!r}")
-    return Forecaster(run, record.config, _load_model(paths[which], record.config))
+    return Forecaster(run, record.config, _load_model(paths[which], record.config), which)
 
 
 def _load_model(path: Path, config: Config) -> keras.Model:

@@ -30,6 +30,8 @@ _ZERO = 1e-5
 def describe_spectrum(forecaster: Forecaster, kind: str) -> tuple[list[str], list[Path]]:
     """Compute the spectrum of a run's model; write figures and arrays into its folder.
 
+    Those of the best epoch's model go into `best/`; "model" in the arrays' file says which.
+
     The loss is the mean squared error, dropout off, on the training examples that the
     run's curvature was measured on.
 
@@ -47,7 +49,7 @@ def describe_spectrum(forecaster: Forecaster, kind: str) -> tuple[list[str], lis
     """
     operator = _operator(forecaster)
     extremes = extreme_eigenpairs(operator, tol=1e-3)
-    title = forecaster.run.name
+    title = forecaster.title
     lines = [
         f"{operator.shape[0]:,} parameters, {operator.examples:,} training examples",
         _describe_end("λ_min", extremes.lambda_min, extremes.residual_min, extremes),
@@ -55,12 +57,14 @@ def describe_spectrum(forecaster: Forecaster, kind: str) -> tuple[list[str], lis
     ]
     drawn = {"loss_slices.png": _slices(operator, extremes, title)}
     if forecaster.run.spectrum.exists():
-        drawn["spectrum_by_epoch.png"] = _by_epoch(forecaster.run.spectrum, title)
+        # Of the training, not of one model.
+        drawn["spectrum_by_epoch.png"] = _by_epoch(forecaster.run.spectrum, forecaster.run.name)
     more_lines, more_drawn, arrays = (
         _exact(operator, title) if kind == "exact" else _density(operator, extremes, title)
     )
     drawn |= more_drawn
-    files = _write(forecaster.run.folder, kind, drawn, arrays)
+    folder = forecaster.folder_in(forecaster.run.folder)
+    files = _write(folder, kind, drawn, {**arrays, "model": np.array(forecaster.which)})
     return lines + more_lines, files
 
 
@@ -144,6 +148,7 @@ def _density(
 def _write(folder: Path, kind: str, drawn: dict[str, Figure], arrays: dict[str, Any]) -> list[Path]:
     files = [folder / f"spectrum_{kind}.npz", *(folder / name for name in drawn)]
     try:
+        folder.mkdir(exist_ok=True)
         with atomic_write(files[0]) as part:
             np.savez(part, **arrays)
         for path, figure in zip(files[1:], drawn.values(), strict=True):

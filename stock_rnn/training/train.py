@@ -64,6 +64,8 @@ def train(
         if not resuming:
             runs.create(run, config, prices, overwrite=overwrite)
         _log.info("%s", dataset.describe())
+        if dataset.left_out:
+            _log.info("%s: %s", dataset.symbol, dataset.left_out)
         with quiet_import():
             from stock_rnn.training.fit import fit
         fit(run, config, dataset)

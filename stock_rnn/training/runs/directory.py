@@ -14,6 +14,17 @@ import filelock
 from stock_rnn.config import Config
 from stock_rnn.errors import UserError
 from stock_rnn.prices import Prices
+from stock_rnn.prices.sources import default_symbol
+
+# Their names go without the ^, and do so since the first version.
+_INDICES = frozenset(
+    f"^{name}"
+    for name in (
+        *("GSPC", "IXIC", "DJI", "RUT", "NDX", "VIX", "NYA", "TNX", "GSPTSE", "BVSP"),
+        *("FTSE", "GDAXI", "FCHI", "STOXX50E", "STOXX", "SSMI", "IBEX", "AEX"),
+        *("N225", "HSI", "AXJO", "KS11", "BSESN", "NSEI", "TWII"),
+    )
+)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._^=+-]{0,199}")
 
@@ -105,9 +116,12 @@ def run_name(config: Config) -> str:
     by its hash.
     """
     c = config
+    named_by_csv = c.csv is not None and c.symbol == default_symbol(c.csv)
+    symbol = _slug(c.symbol) if named_by_csv else _symbol_slug(c.symbol)
     name = (
-        f"{_slug(c.symbol.removeprefix('^'))}_{c.optimizer}_lr{c.init_learning_rate:g}"
-        f"_decay{c.learning_rate_decay:g}_{c.cell}{c.lstm_size}x{c.num_layers}_step{c.num_steps}"
+        f"{symbol}_{c.optimizer}_lr{_number(c.init_learning_rate)}"
+        f"_decay{_number(c.learning_rate_decay)}_{c.cell}{c.lstm_size}x{c.num_layers}"
+        f"_step{c.num_steps}"
         f"_input{c.input_size}_batch{c.batch_size}_epoch{c.max_epoch}_seed{c.seed}"
     )
     spelled = {
@@ -115,7 +129,9 @@ def run_name(config: Config) -> str:
         *("lstm_size", "num_layers", "num_steps", "input_size", "batch_size", "max_epoch", "seed"),
     }
     for setting, (value, _) in config.differences(Config()).items():
-        if setting not in spelled:
+        if setting == "csv" and named_by_csv:
+            name += _csv_ending(c.symbol, value)
+        elif setting not in spelled:
             name += f"_{setting.replace('_', '')}-{_slug(str(value))}"
     if len(name) > 200:
         name = f"{name[:180]}_{_short_hash(name)}"
@@ -124,7 +140,29 @@ def run_name(config: Config) -> str:
 
 def series_name(prices: Prices) -> str:
     """A folder's name for a series of prices; different series have different names."""
-    return f"{_slug(prices.symbol.removeprefix('^'))}_{prices.source}_{prices.sha256[:8]}"
+    return f"{_symbol_slug(prices.symbol)}_{prices.source}_{prices.sha256[:8]}"
+
+
+def _symbol_slug(symbol: str) -> str:
+    """A symbol in a name: the great indices without their ^, the stock GSPC as another."""
+    bare = symbol.removeprefix("^")
+    if (symbol in _INDICES) or (bare == symbol and f"^{symbol}" not in _INDICES):
+        return _slug(bare)
+    return f"{_slug(bare)}-{_short_hash(symbol)}"
+
+
+def _number(value: float) -> str:
+    """A number in a name: short where that is exact."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
+
+
+def _csv_ending(symbol: str, csv: str) -> str:
+    """How a name ends whose beginning is the name of the CSV."""
+    suffix = csv.removeprefix(symbol)
+    if csv.startswith(symbol) and re.fullmatch(r"(\.[A-Za-z]+)+", suffix):
+        return suffix.replace(".", "_", 1)
+    return f"_csv-{_short_hash(csv)}"
 
 
 def _slug(text: str) -> str:

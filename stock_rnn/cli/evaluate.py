@@ -18,6 +18,7 @@ from stock_rnn.errors import UserError
 if TYPE_CHECKING:
     from stock_rnn.forecasting.metrics import Score
 
+
 def _parser(program: str = "evaluate.py") -> Parser:
     parser = Parser(
         prog=program,
@@ -52,8 +53,8 @@ def main(argv: Sequence[str] | None = None, *, program: str = "evaluate.py") -> 
 
     def command() -> None:
         from stock_rnn.data import prices_of
-        from stock_rnn.training import runs
         from stock_rnn.terminal import quiet_import
+        from stock_rnn.training import runs
 
         if arguments.spectrum not in (None, *SPECTRA):
             raise UserError(

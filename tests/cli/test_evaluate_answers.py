@@ -132,9 +132,7 @@ def test_the_best_model_leaves_the_results_of_the_last_alone(
         assert (folder / "loss_slices.png").exists()
 
 
-def test_the_training_s_spectrum_is_not_printed_below_another_symbol(
-    run_here, small_run, tmp_path
-):
+def test_the_training_s_spectrum_is_not_printed_below_another_symbol(run_here, small_run, tmp_path):
     shutil.copytree(small_run.models_dir, tmp_path / "models")
     words = ["small", "--symbol", "^IXIC", "--spectrum", "density"]
     answer = run_here("evaluate.py", *words, cwd=tmp_path)

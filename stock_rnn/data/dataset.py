@@ -161,6 +161,11 @@ class StockDataSet:
         bases = np.broadcast_to(self.label_bases(examples)[:, None], self.labels(examples).shape)
         return np.zeros_like(bases) if self.normalized else bases
 
+    def persistence_loss(self, examples: IntArray) -> float:
+        """The mean squared error of `persistence` on examples, in the labels' units squared."""
+        chosen = self._as_slice(examples)
+        return float(np.mean((self.labels(chosen) - self.persistence(chosen)) ** 2))
+
     @property
     def train_X(self) -> FloatArray:
         """(n_train, T, N): the training inputs."""

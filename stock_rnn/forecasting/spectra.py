@@ -21,10 +21,14 @@ from stock_rnn.errors import UserError
 from stock_rnn.files import atomic_write
 from stock_rnn.forecasting.forecaster import Forecaster
 from stock_rnn.training import runs
+from stock_rnn.training.runs.reading import reading
 
 # An eigenvalue within this fraction of the largest |λ| counts as zero: float32
 # products are not more accurate.
 _ZERO = 1e-5
+
+# The memory that all eigenvalues may take, as in `exact_spectrum`.
+_MAX_BYTES = 4 * 2**30
 
 
 def describe_spectrum(forecaster: Forecaster, kind: str) -> tuple[list[str], list[Path]]:
@@ -80,11 +84,9 @@ def _describe_end(name: str, value: float, residual: float, extremes: ExtremeEig
 
 
 def _by_epoch(path: Path, title: str) -> Figure:
-    try:
-        return figures.epochs_figure(load_measurements(path), title=title)
-    # A damaged archive can raise anything.
-    except Exception as error:
-        raise UserError(f"{path} is damaged ({error}); train the run again") from error
+    with reading(path, "train the run again with --overwrite"):
+        measurements = load_measurements(path)
+    return figures.epochs_figure(measurements, title=title)
 
 
 def _slices(operator: HessianOperator, extremes: ExtremeEigenpairs, title: str) -> Figure:
@@ -101,8 +103,15 @@ def _slices(operator: HessianOperator, extremes: ExtremeEigenpairs, title: str) 
 def _exact(
     operator: HessianOperator, title: str
 ) -> tuple[list[str], dict[str, Figure], dict[str, Any]]:
+    count = operator.shape[0]
+    # As `exact_spectrum`, which keeps no matrix to draw: LAPACK works on a copy.
+    if (needed := 2 * 8 * count**2) > _MAX_BYTES:
+        raise UserError(
+            f"--spectrum exact of {count:,} parameters needs {needed / 2**30:,.1f} GiB, and "
+            f"{_MAX_BYTES / 2**30:,.0f} are allowed; take --spectrum density"
+        )
     try:
-        hessian = exact_hessian(operator)
+        hessian = exact_hessian(operator, max_bytes=_MAX_BYTES)
     except TooLargeError as error:
         raise UserError(f"{error} (--spectrum density)") from error
     eigenvalues = np.asarray(np.linalg.eigvalsh(hessian.matrix), np.float64)

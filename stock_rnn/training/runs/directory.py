@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import hashlib
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,9 +104,31 @@ class Run:
         return self.folder / "evaluations"
 
     @property
+    def divergence(self) -> Path:
+        """What the loss did, if it diverged; else it is not there."""
+        return self.folder / "diverged.json"
+
+    @property
     def complete(self) -> bool:
         """Whether the training is finished."""
         return self.model.exists()
+
+    @property
+    def state(self) -> str:
+        """In words: complete, diverged or interrupted."""
+        if self.complete:
+            return "is complete"
+        return "diverged" if self.divergence.exists() else "was interrupted"
+
+    def command(self, config: Config, *words: str) -> str:
+        """The command line that trains this run, with more words at its end."""
+        command = [config.command()]
+        if self.name != run_name(config):
+            command.append(f"--run-name {shlex.quote(self.name)}")
+        for flag, folder in (("models", self.models_dir), ("logs", self.logs_dir)):
+            if folder != Path(flag):
+                command.append(f"--{flag}-dir {shlex.quote(str(folder))}")
+        return " ".join([*command, *words])
 
 
 def run_name(config: Config) -> str:
@@ -204,7 +227,8 @@ def open_run(name: str | Path | None, models_dir: Path, logs_dir: Path) -> Run:
     """An existing run.
 
     Args:
-        name: a run's name in `models_dir`, or the path of its folder; None for the newest.
+        name: a run's name in `models_dir`, or the path of its folder; None for the newest
+            complete one.
         models_dir, logs_dir: the folders of all runs.
 
     Raises:
@@ -219,17 +243,43 @@ def open_run(name: str | Path | None, models_dir: Path, logs_dir: Path) -> Run:
     else:
         run = Run(str(name), models_dir, logs_dir)
     if not run.config.is_file():
-        raise UserError(f"no run at {run.folder}: train it with train.py, or name another")
+        raise UserError(f"no run at {run.folder}: train it with python train.py, or name another")
     return run
 
 
 def _newest_run(models_dir: Path, logs_dir: Path) -> Run:
-    """The run that was trained last.
+    """The complete run that was begun last.
 
     Raises:
         UserError: there is none.
     """
     records = sorted(models_dir.glob("*/config.json"), key=lambda path: path.stat().st_mtime)
-    if not records:
-        raise UserError(f"no runs in {models_dir}: make one with train.py, or give --models-dir")
-    return Run(records[-1].parent.name, models_dir, logs_dir)
+    found = [Run(record.parent.name, models_dir, logs_dir) for record in records]
+    if not found:
+        raise UserError(
+            f"no runs in {models_dir}: make one with python train.py, or give --models-dir"
+        )
+    complete = [run for run in found if run.complete]
+    if not complete:
+        raise UserError(
+            f"no complete run in {models_dir}: the newest, {found[-1].name}, {found[-1].state}"
+        )
+    return complete[-1]
+
+
+def shorter_run(config: Config, models_dir: Path, logs_dir: Path) -> Run | None:
+    """The run that a longer training with otherwise the same settings goes on with.
+
+    Returns:
+        Of the runs whose names differ from the configuration's in the number of epochs
+        alone, the one with the most epochs up to the configuration's; None if there is none.
+    """
+    first, epochs, last = run_name(config).partition(f"_epoch{config.max_epoch}_")
+    name = re.compile(f"{re.escape(first)}_epoch([0-9]+)_{re.escape(last)}")
+    found = [
+        (int(match[1]), path.parent.name)
+        for path in models_dir.glob("*/config.json")
+        if epochs and (match := name.fullmatch(path.parent.name))
+    ]
+    fitting = [(count, name) for count, name in found if count <= config.max_epoch]
+    return Run(max(fitting)[1], models_dir, logs_dir) if fitting else None

@@ -88,6 +88,11 @@ def test_runs_are_found_by_name_by_folder_and_by_age(run, prices, tmp_path):
         stamp = each.config.stat().st_mtime - age
         os.utime(each.config, (stamp, stamp))
     find = lambda name: runs.open_run(name, run.models_dir, run.logs_dir)  # noqa: E731
+    with pytest.raises(UserError, match=r"no complete run in .*: the newest, newer, was inter"):
+        find(None)
+    run.model.write_text("a model")
+    assert find(None).name == "a-run"
+    newer.model.write_text("a model")
     assert find(None).name == "newer"
     assert find("a-run").folder == run.folder
     assert find(run.folder).folder == run.folder

@@ -1,6 +1,11 @@
 """Evaluate a trained run: `python evaluate.py --help`."""
 
-from stock_rnn.cli.evaluate import main
-
 if __name__ == "__main__":
+    import signal
+
+    # Ctrl-C during the imports ends the process without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    from stock_rnn.cli.evaluate import main
+
     raise SystemExit(main())

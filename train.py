@@ -1,6 +1,11 @@
 """Train an LSTM on stock prices: `python train.py --help`."""
 
-from stock_rnn.cli.train import main
-
 if __name__ == "__main__":
+    import signal
+
+    # Ctrl-C during the imports ends the process without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    from stock_rnn.cli.train import main
+
     raise SystemExit(main())

@@ -17,11 +17,18 @@ from stock_rnn.errors import UserError
 from stock_rnn.prices.sources import DECIMALS, SOURCES, default_symbol
 
 SPLITS = ("chronological", "random")
+ALIGNS = ("oldest", "newest")
 CELLS = ("lstm", "gru", "simple_rnn")
 INITS = ("keras", "tf1")
 OPTIMIZERS = ("sgd", "rmsprop", "rmsprop-tf1", "adam")
 SPECTRA = ("exact", "density")
 SHUFFLES = ("batches", "windows")
+
+#: The settings that choose the prices.
+PRICE_SETTINGS = (
+    *("symbol", "source", "csv", "date_column", "close_column", "decimal"),
+    *("period", "start", "end"),
+)
 
 
 # The bounds a setting may have: name -> the comparison that must hold.
@@ -85,6 +92,12 @@ class Config:
         3, "T, windows the network reads before it predicts the next", at_least=1
     )
     normalized: bool = _setting(True, "divide each window by the last price before it, minus one")
+    align: str = _setting(
+        "oldest",
+        "where windows of several prices begin, as the original: the oldest price; newest: they "
+        "end at the newest price",
+        choices=ALIGNS,
+    )
     split: str = _setting(
         "chronological",
         "chronological: the newest examples test; random: examples drawn at random train",
@@ -179,11 +192,58 @@ class Config:
         ours, theirs = self.to_dict(), other.to_dict()
         return {name: (ours[name], theirs[name]) for name in ours if ours[name] != theirs[name]}
 
+    def ignored(self) -> dict[str, str]:
+        """Name -> why it changes nothing, of every setting that others make useless."""
+        found = {}
+        if self.split == "chronological":
+            found["train_ratio"] = "is of --split random alone, and the split is chronological"
+        if self.split == "random":
+            found["test_ratio"] = "is of --split chronological alone, and the split is random"
+        if self.start is not None or self.end is not None:
+            found["period"] = "counts for nothing beside --start or --end"
+        if self.hessian_every == 0:
+            unmeasured = "counts for nothing: --hessian-every 0 measures no curvature"
+            found |= {"hessian_tol": unmeasured, "hessian_samples": unmeasured}
+        return found
+
+    def on_other_prices(self, given: Mapping[str, Any]) -> Config:
+        """The same settings on the prices that are named.
+
+        What is not named stays, as far as it still means the same: a new CSV brings its own
+        name and columns, a new symbol comes from no CSV, and a span replaces the whole span.
+
+        Args:
+            given: settings among `PRICE_SETTINGS`, by name.
+
+        Raises:
+            UserError: a value is out of range or ignored, or a source is named without the
+                symbol that it is to have.
+        """
+        changed: dict[str, Any] = {}
+        if "csv" in given or ("symbol" in given and self.csv is not None):
+            changed |= {"csv": None, "source": "auto", "symbol": None}
+        elif given.get("source", "csv") != "csv" and self.csv is not None:
+            if "symbol" not in given:
+                raise UserError(
+                    f"--source {given['source']} needs --symbol: the run's prices come from "
+                    f"the file {self.csv}"
+                )
+            changed |= {"csv": None}
+        if "csv" in given or "csv" in changed:
+            changed |= {"date_column": None, "close_column": None, "decimal": None}
+        if given.keys() & {"period", "start", "end"}:
+            changed |= {"period": Config().period, "start": None, "end": None}
+        config = dataclasses.replace(self, **{**changed, **given})
+        refuse_ignored(config, given)
+        return config
+
     def command(self) -> str:
         """The shortest command line that trains this configuration."""
         words = ["python train.py"]
         reference = dataclasses.replace(Config(), symbol=default_symbol(self.csv))
         for name, (ours, _) in self.differences(reference).items():
+            if name in self.ignored():
+                continue
             if isinstance(ours, bool):
                 words.append(flag(name) if ours else flag(name).replace("--", "--no-", 1))
             else:
@@ -277,8 +337,8 @@ def _check_day(name: str, value: str | None) -> None:
         raise UserError(f"{flag(name)} must be a day YYYY-MM-DD. Received: {value!r}") from None
 
 
-#: Settings that are None in runs of versions which did not have them.
-_NEWEST = {"date_column", "close_column", "decimal"}
+#: Settings that have their default in runs of versions which did not have them.
+_NEWEST = {"date_column", "close_column", "decimal", "align"}
 
 _REPORT = {"num_layers": 1, "lstm_size": 32, "max_epoch": 50, "num_steps": 3}
 
@@ -304,4 +364,22 @@ def resolve(preset: str | None, overrides: Mapping[str, Any]) -> Config:
     name = DEFAULT_PRESET if preset is None else preset
     if name not in PRESETS:
         raise UserError(f"--preset must be one of {', '.join(PRESETS)}. Received: {name!r}")
-    return Config(**{**PRESETS[name], **overrides})
+    config = Config(**{**PRESETS[name], **overrides})
+    refuse_ignored(config, overrides)
+    return config
+
+
+def refuse_ignored(config: Config, given: Iterable[str]) -> None:
+    """Refuse settings that were given and that other settings make useless.
+
+    Args:
+        config: the whole configuration.
+        given: names of the settings that were given explicitly.
+
+    Raises:
+        UserError: there is one; the message names it, and why.
+    """
+    ignored = config.ignored()
+    for name in given:
+        if name in ignored:
+            raise UserError(f"{flag(name)} {ignored[name]}: leave it out")

@@ -75,7 +75,7 @@ def test_the_symbol_is_the_files_name_or_gspc_unless_one_is_given(settings, symb
 
 
 def test_settings_of_an_older_version_are_read():
-    older = {"date_column", "close_column", "decimal"}
+    older = {"date_column", "close_column", "decimal", "align"}
     config = resolve("appendix", {"csv": "DJI.csv", "symbol": "^GSPC"})
     values = {name: value for name, value in config.to_dict().items() if name not in older}
     assert Config.from_dict(values) == config
@@ -135,6 +135,52 @@ def test_values_out_of_range_name_their_flag(values, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"train_ratio": 0.1}, "--train-ratio is of --split random alone"),
+        ({"split": "random", "test_ratio": 0.2}, "--test-ratio is of --split chronological alone"),
+        ({"start": "2015-01-01", "period": "5y"}, "--period counts for nothing beside --start"),
+        ({"end": "2015-01-01", "period": "1y"}, "--period counts for nothing beside --start or"),
+        ({"hessian_every": 0, "hessian_tol": 0.1}, "--hessian-tol counts for nothing: --hessian-e"),
+        ({"hessian_every": 0, "hessian_samples": 9}, "--hessian-samples counts for nothing"),
+    ],
+)
+def test_a_setting_that_would_be_ignored_is_refused_with_the_reason(given, message):
+    with pytest.raises(UserError) as caught:
+        resolve(None, given)
+    assert str(caught.value).startswith(message)
+    # Other code may still make it, and the command that makes it again leaves it out.
+    words = shlex.split(Config(**given).command())[2:]
+    arguments = _parser().parse(words)
+    resolve(arguments.preset, given_settings(arguments))
+
+
+IXIC = {"symbol": "^IXIC", "start": "2015-01-01", "end": "2016-12-31", "open_and_close": True}
+CSV = {"csv": "a.csv", "decimal": "comma", "period": "1y"}
+
+
+@pytest.mark.parametrize(
+    ("config", "given", "changed"),
+    [
+        (IXIC, {"start": "2017-01-01"}, {"start": "2017-01-01", "end": None}),
+        (IXIC, {"period": "1y"}, {"start": None, "end": None, "period": "1y"}),
+        (IXIC, {"symbol": "AAPL"}, {"symbol": "AAPL"}),
+        (IXIC, {"source": "yahoo"}, {"source": "yahoo"}),
+        (IXIC, {"csv": "b.csv"}, {"csv": "b.csv", "symbol": "b"}),
+        ({}, {"csv": "b.csv"}, {"csv": "b.csv", "symbol": "b"}),
+        (CSV, {"csv": "b.csv"}, {"csv": "b.csv", "symbol": "b", "decimal": None}),
+        (CSV, {"symbol": "X"}, {"csv": None, "symbol": "X", "decimal": None}),
+        (CSV, {"source": "yahoo", "symbol": "X"}, {"csv": None, "source": "yahoo", "symbol": "X",
+                                                   "decimal": None}),
+        (CSV, {"start": "2020-01-01"}, {"period": "5y", "start": "2020-01-01"}),
+    ],
+)  # fmt: skip
+def test_what_is_not_given_stays_on_other_prices(config, given, changed):
+    ours = Config(**config)
+    assert ours.on_other_prices(given) == dataclasses.replace(ours, **changed)
+
+
 def test_unknown_presets_and_settings_are_refused():
     with pytest.raises(UserError, match=r"--preset must be one of table5\.1.*Received: 'table6'"):
         resolve("table6", {})
@@ -166,3 +212,8 @@ def test_settings_are_the_fields_with_their_annotations():
     assert found["max_epoch"] == (int, False)
     assert found["keep_prob"] == (float, False)
     assert found["normalized"] == (bool, False)
+
+
+def test_a_csv_is_read_whatever_the_run_s_source_was():
+    config = Config(source="bundled").on_other_prices({"csv": "b.csv"})
+    assert config == Config(csv="b.csv")

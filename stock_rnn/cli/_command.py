@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import logging
 import os
+import re
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -29,7 +32,17 @@ class Parser(argparse.ArgumentParser):
     def parse(self, words: Sequence[str] | None = None) -> argparse.Namespace:
         """Parse words, or the command line's; underscores in flags are read as dashes."""
         words = sys.argv[1:] if words is None else words
-        return self.parse_args([_dashed(word) for word in words])
+        arguments, unknown = self.parse_known_args([_dashed(word) for word in words])
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{self._meant(unknown)}")
+        return arguments
+
+    def _meant(self, unknown: Sequence[str]) -> str:
+        """The flag that is spelled most like the first unknown one, as a question."""
+        first = unknown[0].partition("=")[0]
+        known = [name for name in self._option_string_actions if name.startswith("--")]
+        close = difflib.get_close_matches(first, known, n=1) if first.startswith("--") else []
+        return f". Did you mean {close[0]}?" if close else ""
 
 
 def _dashed(word: str) -> str:
@@ -93,6 +106,9 @@ def run_command(command: Callable[[], None], program: str, *, interrupted: str =
         The exit code: 0; 2 after a user's error; 130 after Ctrl-C; 141 if the reader of
         stdout has gone.
     """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
+        # As the scripts set it while they import.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with _logging():
             command()
@@ -130,6 +146,17 @@ def _logging() -> Iterator[None]:
 
 
 def _report(program: str, error: Exception) -> int:
-    message = " ".join(str(error).split())
+    message = _as_typed(" ".join(str(error).split()), program)
     print(f"{program}: error: {message}", file=sys.stderr)
     return 2
+
+
+def _as_typed(message: str, program: str) -> str:
+    """A message whose commands are spelled as the user typed this one.
+
+    The package writes `python train.py`; the user may have typed `stock-rnn evaluate`.
+    """
+    if program.endswith(".py"):
+        return message
+    typed = program.rpartition(" ")[0]
+    return re.sub(r"\bpython (train|evaluate|reproduce)\.py\b", rf"{typed} \1", message)

@@ -12,16 +12,11 @@ from stock_rnn.cli._command import (
     given_settings,
     run_command,
 )
-from stock_rnn.config import SPECTRA, Config
+from stock_rnn.config import PRICE_SETTINGS, SPECTRA, flag
 from stock_rnn.errors import UserError
 
 if TYPE_CHECKING:
     from stock_rnn.forecasting.metrics import Score
-
-_PRICE_SETTINGS = (
-    *("symbol", "source", "csv", "date_column", "close_column", "decimal"),
-    *("period", "start", "end"),
-)
 
 
 def _parser(program: str = "evaluate.py") -> Parser:
@@ -29,7 +24,8 @@ def _parser(program: str = "evaluate.py") -> Parser:
         prog=program,
         description="Evaluate a trained run on its own prices, or on others if any are named. "
         "Losses are mean squared errors with dropout off, beside those of persistence: the "
-        "forecast that the price stays where it is. Skill is 1 - MSE / persistence's MSE.",
+        "forecast that the price stays where it is. Skill is 1 - MSE / persistence's MSE. Of "
+        "the run's settings those stay that are not given.",
     )
     parser.add_argument(
         "run", nargs="?", metavar="RUN", help="a run's name or folder; the newest if none is named"
@@ -46,7 +42,7 @@ def _parser(program: str = "evaluate.py") -> Parser:
         help="also the Hessian of the training loss: all eigenvalues and the matrix, or their "
         "density with standard errors, for networks of any size",
     )
-    add_settings(parser, _PRICE_SETTINGS)
+    add_settings(parser, PRICE_SETTINGS)
     add_folders(parser)
     return parser
 
@@ -58,28 +54,40 @@ def main(argv: Sequence[str] | None = None, *, program: str = "evaluate.py") -> 
     def command() -> None:
         from stock_rnn.data import prices_of
         from stock_rnn.terminal import quiet_import
+        from stock_rnn.training import runs
 
         if arguments.spectrum not in (None, *SPECTRA):
             raise UserError(
                 f"--spectrum must be one of {', '.join(SPECTRA)}. Received: {arguments.spectrum!r}"
             )
-        # Before TensorFlow is imported: a wrong file is reported at once.
         others = given_settings(arguments)
-        prices = prices_of(Config(**others)) if others else None
+        if others and arguments.spectrum is not None:
+            raise UserError(
+                f"--spectrum is that of the loss on the run's own training prices: leave out "
+                f"{', '.join(flag(name) for name in others)}"
+            )
+        # Before TensorFlow is imported: a wrong file is reported at once.
+        run = runs.open_run(arguments.run, arguments.models_dir, arguments.logs_dir)
+        config = runs.read_record(run).config
+        prices = prices_of(config.on_other_prices(others)) if others else None
         with quiet_import():
             from stock_rnn.forecasting.evaluation import evaluate, evaluate_on
             from stock_rnn.forecasting.forecaster import load_run
         forecaster = load_run(
-            arguments.run,
+            arguments.run or run.name,
             models_dir=arguments.models_dir,
             logs_dir=arguments.logs_dir,
             which=arguments.model,
         )
         result = evaluate_on(forecaster, prices) if prices else evaluate(forecaster)
-        print(f"run {forecaster.run.folder}")
+        which = "" if forecaster.which == "last" else f", {forecaster.which} epoch's model"
+        print(f"run {forecaster.run.folder}{which}")
         if prices:
             print(prices.describe())
+        if result.overlap:
+            print(result.overlap)
         print(table(result.scores))
+        print(result.verdict)
         files = list(result.files)
         if arguments.spectrum is not None:
             from stock_rnn.forecasting.spectra import describe_spectrum
@@ -97,14 +105,14 @@ def table(scores: dict[str, Score]) -> str:
     rows = [("", "examples", "MSE", "persistence MSE", "skill", "95 % interval")]
     for name, score in scores.items():
         low, high = score.interval
-        interval = f"[{low:+.3f}, {high:+.3f}]" if low == low else "too few examples"
+        interval = score.no_interval or f"[{low:+.3f}, {high:+.3f}]"
         rows.append(
             (
                 name,
                 f"{score.examples:,}",
                 f"{score.mse:.3g}",
                 f"{score.persistence_mse:.3g}",
-                f"{score.skill:+.3f}",
+                f"{score.skill:+.3f}" if score.skill == score.skill else "undefined",
                 interval,
             )
         )

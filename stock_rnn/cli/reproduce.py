@@ -13,15 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from stock_rnn.cli._command import Parser, add_settings, given_settings, run_command
-from stock_rnn.config import Config, flag
+from stock_rnn.config import PRICE_SETTINGS, Config, flag, refuse_ignored
 from stock_rnn.errors import UserError
 from stock_rnn.terminal import quiet_import
-
-# The settings that choose the prices.
-_DATA = (
-    *("symbol", "source", "csv", "date_column", "close_column", "decimal"),
-    *("period", "start", "end"),
-)
 
 
 def _parser(program: str = "reproduce.py") -> Parser:
@@ -30,7 +24,7 @@ def _parser(program: str = "reproduce.py") -> Parser:
         description="Run the report's experiments over seeds and judge its claims. What is "
         "finished is kept: the same command goes on where it stopped.",
     )
-    add_settings(parser, _DATA)
+    add_settings(parser, PRICE_SETTINGS)
     parser.add_argument("--seeds", type=int, default=10, help="runs of each kind")
     parser.add_argument(
         "--protocols",
@@ -107,7 +101,9 @@ def _run(arguments: argparse.Namespace, command: str) -> None:
     from stock_rnn.training import runs
 
     data = given_settings(arguments)
-    prices = prices_of(Config(**data))
+    config = Config(**data)
+    refuse_ignored(config, data)
+    prices = prices_of(config)
     tasks = plan.plan(data, _scope(arguments))
     for task in tasks:
         # Reports too few prices before anything is run.

@@ -48,6 +48,7 @@ class StockDataSet:
         input_size: N, prices in a window.
         num_steps: T, windows in an example's input.
         normalized: whether windows are relative changes (`normalize`) or prices.
+        align: "oldest" or "newest", as in `cut_windows`.
         split, test_ratio, train_ratio, seed: as `split_examples`.
         symbol: for messages.
 
@@ -55,6 +56,7 @@ class StockDataSet:
         windows: (W, N) float64, in the units that the network reads.
         bases: (W,) float64, the price that each window is divided by.
         train, test: (n_train,), (n_test,) int32, the examples of each set.
+        left_out: one line on the prices that fill no window; None if all do.
 
     Raises:
         UserError: too few prices for one training and one test example, or a
@@ -69,6 +71,7 @@ class StockDataSet:
         input_size: int = 1,
         num_steps: int = 30,
         normalized: bool = True,
+        align: str = "oldest",
         split: str = "chronological",
         test_ratio: float = 0.1,
         train_ratio: float = 0.1,
@@ -88,7 +91,7 @@ class StockDataSet:
             raise UserError(f"{symbol}: price {at} must be positive and finite: {prices[at]}")
         self.symbol = symbol
         self.input_size, self.num_steps, self.normalized = input_size, num_steps, normalized
-        raw = cut_windows(prices, input_size)
+        raw = cut_windows(prices, input_size, align=align)
         self.count = max(len(raw) - num_steps, 0)
         self.train, self.test = split_examples(
             self.count, split=split, test_ratio=test_ratio, train_ratio=train_ratio, seed=seed
@@ -102,7 +105,8 @@ class StockDataSet:
             )
         self.bases = base_prices(raw)
         self.windows = normalize(raw) if normalized else raw
-        self._dates = cut_windows(dates, input_size)
+        self._dates = cut_windows(dates, input_size, align=align)
+        self.left_out = _describe_left_out(dates, input_size, align)
 
     @classmethod
     def from_prices(
@@ -156,6 +160,11 @@ class StockDataSet:
         """(k, N): the forecast that the price stays where it is, in the labels' units."""
         bases = np.broadcast_to(self.label_bases(examples)[:, None], self.labels(examples).shape)
         return np.zeros_like(bases) if self.normalized else bases
+
+    def persistence_loss(self, examples: IntArray) -> float:
+        """The mean squared error of `persistence` on examples, in the labels' units squared."""
+        chosen = self._as_slice(examples)
+        return float(np.mean((self.labels(chosen) - self.persistence(chosen)) ** 2))
 
     @property
     def train_X(self) -> FloatArray:
@@ -242,3 +251,16 @@ class StockDataSet:
         if last - first + 1 == len(examples):
             return slice(first, last + 1)
         return examples
+
+
+def _describe_left_out(dates: DateArray, input_size: int, align: str) -> str | None:
+    count = len(dates) % input_size
+    if count == 0:
+        return None
+    days, other = (dates[-count:], "newest") if align == "oldest" else (dates[:count], "oldest")
+    end = {"oldest": "newest", "newest": "oldest"}[align]
+    return (
+        f"the {end} {count} of {len(dates):,} prices, {days[0].astype('datetime64[D]')} to "
+        f"{days[-1].astype('datetime64[D]')}, fill no window of {input_size} and are left out; "
+        f"--align {other} leaves out the {align} instead"
+    )

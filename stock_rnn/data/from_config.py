@@ -39,6 +39,7 @@ def dataset_of(config: Config, prices: Prices) -> StockDataSet:
         input_size=config.input_size,
         num_steps=config.num_steps,
         normalized=config.normalized,
+        align=config.align,
         split=config.split,
         test_ratio=config.test_ratio,
         train_ratio=config.train_ratio,

@@ -7,21 +7,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stock_rnn.errors import UserError
+
 FloatArray = NDArray[np.floating]
 
 
-def cut_windows(prices: NDArray[Any], input_size: int) -> NDArray[Any]:
-    """Disjoint windows of N consecutive prices; the newest L mod N are dropped.
+def cut_windows(prices: NDArray[Any], input_size: int, *, align: str = "oldest") -> NDArray[Any]:
+    """Disjoint windows of N consecutive prices; L mod N prices are left out.
 
     Args:
         prices: (L,), oldest first.
         input_size: N >= 1.
+        align: "oldest", the first window begins at the oldest price and the newest prices
+            are left out, as in the original; "newest", the last window ends at the newest.
 
     Returns:
         (floor(L / N), N), a view.
+
+    Raises:
+        UserError: `align` is neither of the two.
     """
-    count = len(prices) // input_size
-    return prices[: count * input_size].reshape(count, input_size)
+    left_out = len(prices) % input_size
+    if align == "oldest":
+        kept = prices[: len(prices) - left_out]
+    elif align == "newest":
+        kept = prices[left_out:]
+    else:
+        raise UserError(f"align must be one of oldest, newest. Received: {align!r}")
+    return kept.reshape(-1, input_size)
 
 
 def base_prices(windows: FloatArray) -> FloatArray:

@@ -20,22 +20,37 @@ from stock_rnn.forecasting.metrics import Score, score
 from stock_rnn.prices import Prices
 from stock_rnn.training import runs
 
+#: The sets of examples of other prices that overlap with the training.
+UNTIL_END, AFTER_END = "until training's end", "after training's end"
+
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
     """The result of evaluating a model on a series of prices.
 
     Attributes:
-        scores: name of a set of examples ("train", "test", "all") -> its score.
-        predictions: a row a predicted price of the last set. Columns: date; predicted,
-            actual, persistence in the model's units; the same three as prices, with
-            `_price` at the end of the name.
+        scores: name of a set of examples -> its score: "train" and "test" of the run's own
+            prices; of others "all", or `UNTIL_END` and `AFTER_END`, as far as they have
+            examples, where they overlap with the training.
+        predictions: a row a predicted price of the test set, or of all of other prices.
+            Columns: date; predicted, actual, persistence in the model's units; the same
+            three as prices, with `_price` at the end of the name.
         files: the files written.
+        overlap: one line on prices that lie in the span of the training; None if none do.
     """
 
     scores: dict[str, Score]
     predictions: pd.DataFrame
     files: tuple[Path, ...]
+    overlap: str | None = None
+
+    @property
+    def verdict(self) -> str:
+        """In words: whether the model beats guessing no change on what it has not seen."""
+        name, last = list(self.scores.items())[-1]
+        if name == UNTIL_END:
+            return "no verdict: nothing here lies after the training's end"
+        return last.verdict(name)
 
 
 def evaluate(forecaster: Forecaster) -> Evaluation:
@@ -47,21 +62,58 @@ def evaluate(forecaster: Forecaster) -> Evaluation:
     prices = runs.read_prices(forecaster.run)
     dataset = dataset_of(forecaster.config, prices)
     sets = {"train": dataset.train, "test": dataset.test}
-    return _evaluate(forecaster, dataset, prices, sets, forecaster.run.folder)
+    return _evaluate(forecaster, dataset, prices, sets, dataset.test, forecaster.run.folder)
 
 
 def evaluate_on(forecaster: Forecaster, prices: Prices) -> Evaluation:
     """Score a run's model on all examples of other prices.
 
-    The files go into `evaluations/` of the run's folder, one folder a series.
+    Where they overlap in time with what the run was trained on, the examples after the
+    training's end are scored apart from the rest: also other symbols move with what the
+    model has seen. The files go into `evaluations/` of the run's folder, one folder a
+    series.
 
     Raises:
-        UserError: too few prices, or the folder cannot be written.
+        UserError: too few prices, the run's own are damaged, or the folder cannot be
+            written.
     """
     dataset = dataset_of(forecaster.config, prices)
-    sets = {"all": np.arange(len(dataset), dtype=np.int32)}
+    trained_on = runs.read_prices(forecaster.run)
+    first, last = _training_span(dataset_of(forecaster.config, trained_on))
+    everything = np.arange(len(dataset), dtype=np.int32)
+    sets, overlap = {"all": everything}, None
+    if (within := (prices.dates >= first) & (prices.dates <= last)).any():
+        after = (dataset.label_dates() > last).all(axis=1)
+        sets = {UNTIL_END: everything[~after], AFTER_END: everything[after]}
+        sets = {name: examples for name, examples in sets.items() if len(examples)}
+        overlap = (
+            f"overlap: {int(within.sum()):,} of {len(prices):,} prices lie in the training's "
+            f"span, {_day(first)} to {_day(last)}; {_shared(prices, trained_on, within):,} of "
+            "them are the prices that it was trained on"
+        )
     folder = forecaster.run.evaluations / runs.series_name(prices)
-    return _evaluate(forecaster, dataset, prices, sets, folder)
+    result = _evaluate(forecaster, dataset, prices, sets, everything, folder)
+    return dataclasses.replace(result, overlap=overlap)
+
+
+def _training_span(dataset: StockDataSet) -> tuple[np.datetime64, np.datetime64]:
+    """The oldest and the newest date that the training examples read or predict."""
+    return (
+        dataset.input_dates(dataset.train[:1]).min(),
+        dataset.label_dates(dataset.train[-1:]).max(),
+    )
+
+
+def _shared(prices: Prices, trained_on: Prices, within: NDArray[np.bool_]) -> int:
+    """How many of the prices `within` the training's span are the training's own."""
+    _, ours, theirs = np.intersect1d(prices.dates, trained_on.dates, return_indices=True)
+    # Sources round differently.
+    same = np.isclose(prices.close[ours], trained_on.close[theirs], rtol=1e-4, atol=0.0)
+    return int((same & within[ours]).sum())
+
+
+def _day(moment: np.datetime64) -> str:
+    return str(moment.astype("datetime64[D]"))
 
 
 def _evaluate(
@@ -69,14 +121,21 @@ def _evaluate(
     dataset: StockDataSet,
     prices: Prices,
     sets: Mapping[str, NDArray[np.integer]],
+    shown: NDArray[np.integer],
     folder: Path,
 ) -> Evaluation:
-    scores = {}
-    for name, examples in sets.items():
-        predicted = forecaster.predict_examples(dataset, examples)
-        scores[name] = score(dataset.labels(examples), predicted, dataset.persistence(examples))
-    # The predictions of the last set are written and drawn.
-    table = _prediction_table(dataset, examples, predicted)
+    """Score each set; write and draw the predictions of the examples `shown`."""
+    predicted = {
+        name: forecaster.predict_examples(dataset, examples) for name, examples in sets.items()
+    }
+    scores = {
+        name: score(dataset.labels(examples), predicted[name], dataset.persistence(examples))
+        for name, examples in sets.items()
+    }
+    # Those of one set, or of several in turn.
+    newest = np.concatenate(list(predicted.values()))[-len(shown) :]
+    table = _prediction_table(dataset, shown, newest)
+    folder = forecaster.folder_in(folder)
     try:
         files = _write(folder, forecaster, dataset, prices, scores, table)
     except OSError as error:
@@ -121,6 +180,8 @@ def _write(
     )
     content = {
         "run": forecaster.run.name,
+        "model": forecaster.which,
+        "epochs": forecaster.config.max_epoch,
         "prices": runs.describe_data(prices),
         "scores": {name: _json_score(value) for name, value in scores.items()},
         "predictions": {
@@ -133,7 +194,7 @@ def _write(
         table.to_csv(part, index=False)
     units = "change since the window before" if dataset.normalized else "price"
     for path, suffix, ylabel in ((files[2], "", units), (files[3], "_price", "price")):
-        title = f"{prices.symbol}: {forecaster.run.name}"
+        title = f"{prices.symbol}: {forecaster.title}"
         figure = predictions_figure(table, suffix, title=title, ylabel=ylabel)
         with atomic_write(path) as part:
             figure.savefig(part)
@@ -143,9 +204,9 @@ def _write(
 def _json_score(value: Score) -> dict[str, Any]:
     """A score for JSON: null where it is NaN."""
     fields = dataclasses.asdict(value)
-    finite = bool(np.isfinite(value.interval).all())
+    finite = value.no_interval is None
     return {
-        **fields,
-        "skill": value.skill if np.isfinite(value.skill) else None,
+        **{name: v if np.isfinite(v).all() else None for name, v in fields.items()},
         "interval": list(value.interval) if finite else None,
+        "no_interval": value.no_interval,
     }

@@ -16,6 +16,7 @@ from stock_rnn.data import StockDataSet, base_prices
 from stock_rnn.errors import UserError
 from stock_rnn.training import runs
 from stock_rnn.training.runs import Run
+from stock_rnn.training.runs.reading import reading
 
 _BATCH = 4096
 
@@ -31,11 +32,22 @@ class Forecaster:
         run: where it comes from.
         config: the settings it was trained with.
         model: a Keras model, (batch, T, N) -> (batch, N).
+        which: "last" or "best", as in `load_run`.
     """
 
     run: Run
     config: Config
     model: keras.Model
+    which: str = "last"
+
+    @property
+    def title(self) -> str:
+        """The run and which of its models this is, for pictures."""
+        return f"{self.run.name}, {self.which} epoch's model"
+
+    def folder_in(self, folder: Path) -> Path:
+        """Where in a folder the results of this model go: those of `best` in `best/`."""
+        return folder if self.which == "last" else folder / self.which
 
     def predict(self, prices: NDArray[np.floating]) -> NDArray[np.float64]:
         """Predict the N prices that follow.
@@ -106,31 +118,28 @@ def load_run(
     run = runs.open_run(name, Path(models_dir), Path(logs_dir))
     record = runs.read_record(run)
     if not run.complete:
-        raise UserError(f"run {run.folder} is not complete: go on with it by train.py --resume")
+        runs.refuse_diverged(run)
+        raise UserError(
+            f"run {run.folder} is not complete: go on with it by "
+            f"{run.command(record.config, '--resume')}"
+        )
     paths = {"last": run.model, "best": run.best_model}
     if which not in paths:
         raise UserError(f"which must be one of last, best. Received: {which!r}")
-    return Forecaster(run, record.config, _load_model(paths[which], record.config))
+    return Forecaster(run, record.config, _load_model(paths[which], record.config), which)
 
 
 def _load_model(path: Path, config: Config) -> keras.Model:
     """The Keras model at `path`, loaded in safe mode: code in it is not run.
 
     Raises:
-        UserError: it is damaged, or its inputs or outputs have another shape.
+        UserError: it cannot be read, is damaged, or its inputs or outputs have another shape.
     """
-    try:
+    with reading(path, "train the run again with --overwrite", fault="cannot be loaded"):
         with zipfile.ZipFile(path) as archive:
             if sum(member.file_size for member in archive.infolist()) > _MAX_UNPACKED_BYTES:
                 raise ValueError("it unpacks to more than 8 GiB")
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    # A damaged archive can raise anything.
-    except Exception as error:
-        reason = str(error).strip().splitlines()
-        raise UserError(
-            f"{path} cannot be loaded ({reason[0] if reason else type(error).__name__}); "
-            "train the run again with --overwrite"
-        ) from error
     wanted = (None, config.num_steps, config.input_size), (None, config.input_size)
     found: tuple[Any, Any] = (model.input_shape, model.output_shape)
     if found != wanted:

@@ -24,8 +24,8 @@ class Score:
         persistence_mse: mean squared error of persistence.
         skill: 1 - mse / persistence_mse; above 0 the forecast is better than
             persistence. nan if persistence has no error.
-        interval: 95 % interval of the skill, (nan, nan) for fewer than `MIN_EXAMPLES`
-            examples. It covers the sampling of the examples, with their serial
+        interval: 95 % interval of the skill; (nan, nan) for the reason in `no_interval`.
+            It covers the sampling of the examples, with their serial
             dependence. It does not cover the randomness of the training.
     """
 
@@ -34,6 +34,37 @@ class Score:
     persistence_mse: float
     skill: float
     interval: tuple[float, float]
+
+    @property
+    def no_interval(self) -> str | None:
+        """Why there is no interval; None if there is one."""
+        if np.isfinite(self.interval).all():
+            return None
+        if not np.isfinite(self.mse):
+            return "the forecast is not finite"
+        if self.persistence_mse == 0:
+            return "the prices never change"
+        if self.examples < MIN_EXAMPLES:
+            return f"fewer than {MIN_EXAMPLES} examples"
+        return "too few prices change"
+
+    def verdict(self, name: str) -> str:
+        """In words: whether the forecast beats guessing that nothing changes.
+
+        Args:
+            name: what the examples are called, e.g. "test".
+        """
+        if not np.isfinite(self.skill):
+            return f"no verdict: {self.no_interval}"
+        if self.no_interval:
+            skill = f"{name} skill {self.skill:+.3f}, no interval: {self.no_interval}"
+            return f"no verdict against guessing no change ({skill})"
+        low, high = self.interval
+        word = "better than" if low > 0 else "worse than" if high < 0 else "no different from"
+        return (
+            f"{word} guessing no change ({name} skill {self.skill:+.3f}, "
+            f"95 % {low:+.3f} to {high:+.3f})"
+        )
 
 
 def score(
@@ -72,7 +103,7 @@ def _skill(errors: NDArray[np.floating], reference: NDArray[np.floating]) -> flo
 def _interval(
     errors: NDArray[np.floating], reference: NDArray[np.floating], seed: int
 ) -> tuple[float, float]:
-    if len(errors) < MIN_EXAMPLES or reference.mean() == 0:
+    if len(errors) < MIN_EXAMPLES or reference.mean() == 0 or not np.isfinite(errors).all():
         return float("nan"), float("nan")
     from arch.bootstrap import StationaryBootstrap, optimal_block_length
 

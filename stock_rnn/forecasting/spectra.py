@@ -21,14 +21,20 @@ from stock_rnn.errors import UserError
 from stock_rnn.files import atomic_write
 from stock_rnn.forecasting.forecaster import Forecaster
 from stock_rnn.training import runs
+from stock_rnn.training.runs.reading import reading
 
 # An eigenvalue within this fraction of the largest |λ| counts as zero: float32
 # products are not more accurate.
 _ZERO = 1e-5
 
+# The memory that all eigenvalues may take, as in `exact_spectrum`.
+_MAX_BYTES = 4 * 2**30
+
 
 def describe_spectrum(forecaster: Forecaster, kind: str) -> tuple[list[str], list[Path]]:
     """Compute the spectrum of a run's model; write figures and arrays into its folder.
+
+    Those of the best epoch's model go into `best/`; "model" in the arrays' file says which.
 
     The loss is the mean squared error, dropout off, on the training examples that the
     run's curvature was measured on.
@@ -47,7 +53,7 @@ def describe_spectrum(forecaster: Forecaster, kind: str) -> tuple[list[str], lis
     """
     operator = _operator(forecaster)
     extremes = extreme_eigenpairs(operator, tol=1e-3)
-    title = forecaster.run.name
+    title = forecaster.title
     lines = [
         f"{operator.shape[0]:,} parameters, {operator.examples:,} training examples",
         _describe_end("λ_min", extremes.lambda_min, extremes.residual_min, extremes),
@@ -55,12 +61,14 @@ def describe_spectrum(forecaster: Forecaster, kind: str) -> tuple[list[str], lis
     ]
     drawn = {"loss_slices.png": _slices(operator, extremes, title)}
     if forecaster.run.spectrum.exists():
-        drawn["spectrum_by_epoch.png"] = _by_epoch(forecaster.run.spectrum, title)
+        # Of the training, not of one model.
+        drawn["spectrum_by_epoch.png"] = _by_epoch(forecaster.run.spectrum, forecaster.run.name)
     more_lines, more_drawn, arrays = (
         _exact(operator, title) if kind == "exact" else _density(operator, extremes, title)
     )
     drawn |= more_drawn
-    files = _write(forecaster.run.folder, kind, drawn, arrays)
+    folder = forecaster.folder_in(forecaster.run.folder)
+    files = _write(folder, kind, drawn, {**arrays, "model": np.array(forecaster.which)})
     return lines + more_lines, files
 
 
@@ -76,11 +84,9 @@ def _describe_end(name: str, value: float, residual: float, extremes: ExtremeEig
 
 
 def _by_epoch(path: Path, title: str) -> Figure:
-    try:
-        return figures.epochs_figure(load_measurements(path), title=title)
-    # A damaged archive can raise anything.
-    except Exception as error:
-        raise UserError(f"{path} is damaged ({error}); train the run again") from error
+    with reading(path, "train the run again with --overwrite"):
+        measurements = load_measurements(path)
+    return figures.epochs_figure(measurements, title=title)
 
 
 def _slices(operator: HessianOperator, extremes: ExtremeEigenpairs, title: str) -> Figure:
@@ -97,8 +103,15 @@ def _slices(operator: HessianOperator, extremes: ExtremeEigenpairs, title: str) 
 def _exact(
     operator: HessianOperator, title: str
 ) -> tuple[list[str], dict[str, Figure], dict[str, Any]]:
+    count = operator.shape[0]
+    # As `exact_spectrum`, which keeps no matrix to draw: LAPACK works on a copy.
+    if (needed := 2 * 8 * count**2) > _MAX_BYTES:
+        raise UserError(
+            f"--spectrum exact of {count:,} parameters needs {needed / 2**30:,.1f} GiB, and "
+            f"{_MAX_BYTES / 2**30:,.0f} are allowed; take --spectrum density"
+        )
     try:
-        hessian = exact_hessian(operator)
+        hessian = exact_hessian(operator, max_bytes=_MAX_BYTES)
     except TooLargeError as error:
         raise UserError(f"{error} (--spectrum density)") from error
     eigenvalues = np.asarray(np.linalg.eigvalsh(hessian.matrix), np.float64)
@@ -144,6 +157,7 @@ def _density(
 def _write(folder: Path, kind: str, drawn: dict[str, Figure], arrays: dict[str, Any]) -> list[Path]:
     files = [folder / f"spectrum_{kind}.npz", *(folder / name for name in drawn)]
     try:
+        folder.mkdir(exist_ok=True)
         with atomic_write(files[0]) as part:
             np.savez(part, **arrays)
         for path, figure in zip(files[1:], drawn.values(), strict=True):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import logging
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -13,14 +17,17 @@ import tensorflow as tf
 from stock_rnn.config import Config
 from stock_rnn.curvature import HessianCallback
 from stock_rnn.curvature.tracking.callback import DEFAULT_NAME
-from stock_rnn.curvature.tracking.measurement import SCALARS
+from stock_rnn.curvature.tracking.measurement import SCALARS, load_measurements
 from stock_rnn.data import StockDataSet
 from stock_rnn.files import atomic_write
 from stock_rnn.network import build_model
 from stock_rnn.optimizers import make_optimizer
+from stock_rnn.training import runs
 from stock_rnn.training.callbacks import (
     Checkpoint,
+    DivergedError,
     LearningRateDecay,
+    Persistence,
     Progress,
     RunTensorBoard,
     StopOnDivergence,
@@ -29,6 +36,7 @@ from stock_rnn.training.callbacks import (
 from stock_rnn.training.epoch_model import EpochModel, training_epochs, validation_epochs
 from stock_rnn.training.hparams import write_hparams
 from stock_rnn.training.runs import Run
+from stock_rnn.training.runs.reading import reading
 
 _log = logging.getLogger("stock_rnn.training.fit")
 
@@ -41,23 +49,47 @@ def fit(run: Run, config: Config, dataset: StockDataSet) -> None:
         config, dataset: what it was created with.
 
     Raises:
-        UserError: the checkpoint is damaged, or the loss diverges.
+        UserError: the checkpoint or the spectrum is damaged.
+        DivergedError: the loss diverges; the run is marked so.
+        OSError: a file cannot be written.
     """
     model, trainer = compiled(config, dataset)
     checkpoint = Checkpoint(run.checkpoint)
     if run.checkpoint.exists():
         checkpoint.restore(trainer)
+        _check_spectrum(run, config)
         _log.info("going on after epoch %d", checkpoint.epoch)
-    _keep_rows(run.history, checkpoint.epoch)
-    write_hparams(run.logs, config)
-    fit_epochs(
-        trainer,
-        config,
-        dataset,
-        _callbacks(run, config, dataset, checkpoint),
-        first_epoch=checkpoint.epoch,
-    )
+    persistence = Persistence(dataset)
+    first_loss = _keep_rows(run.history, checkpoint.epoch, persistence)
+    with _as_os_errors(run.logs):
+        write_hparams(run.logs, config)
+    interrupt = StopOnInterrupt()
+    callbacks = [
+        *_callbacks(run, config, dataset, checkpoint, persistence, first_loss),
+        interrupt,
+    ]
+    try:
+        with _as_os_errors(run.logs):
+            fit_epochs(trainer, config, dataset, callbacks, first_epoch=checkpoint.epoch)
+    except DivergedError as error:
+        runs.mark_diverged(run, str(error))
+        raise
+    finally:
+        interrupt.restore()
     _save(run, model, checkpoint)
+
+
+@contextlib.contextmanager
+def _as_os_errors(logs: Path) -> Iterator[None]:
+    """Raise as OSError what TensorFlow raises if it cannot write the event files."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        # It has a class for a full memory or disk, and only the text says which.
+        if str(logs) not in error.message:
+            raise
+        text = re.sub(r"{{.*?}}", "", error.message).strip()
+        raise OSError(None, text.splitlines()[0]) from error
 
 
 def compiled(config: Config, dataset: StockDataSet) -> tuple[keras.Model, EpochModel]:
@@ -126,18 +158,23 @@ def fit_epochs(
 
 
 def _callbacks(
-    run: Run, config: Config, dataset: StockDataSet, checkpoint: Checkpoint
+    run: Run,
+    config: Config,
+    dataset: StockDataSet,
+    checkpoint: Checkpoint,
+    persistence: Persistence,
+    first_loss: float | None,
 ) -> list[keras.callbacks.Callback]:
     # Callbacks that add to `logs`, then those that write `logs`, then the checkpoint.
     return [
         learning_rate_decay(config),
-        StopOnDivergence(config.init_learning_rate),
+        persistence,
+        StopOnDivergence(config.init_learning_rate, first_loss),
         *_curvature(run, config, dataset),
         keras.callbacks.CSVLogger(str(run.history), append=True),
         RunTensorBoard(run.logs, dataset, config.max_epoch),
         Progress(checkpoint.epoch, config.max_epoch),
         checkpoint,
-        StopOnInterrupt(),
     ]
 
 
@@ -165,31 +202,60 @@ def _curvature(run: Run, config: Config, dataset: StockDataSet) -> list[HessianC
     ]
 
 
-def _keep_rows(history: Path, epoch: int) -> None:
-    """Drop the rows that an interrupted training wrote after its last checkpoint."""
+def _check_spectrum(run: Run, config: Config) -> None:
+    """Check that the measurements that a resumed training continues can be read.
+
+    Raises:
+        UserError: they cannot.
+    """
+    if config.hessian_every and run.spectrum.exists():
+        advice = (
+            f"remove it, and --resume goes on without the eigenvalues so far; {run.history} has "
+            "the smallest and the largest"
+        )
+        with reading(run.spectrum, advice):
+            load_measurements(run.spectrum)
+
+
+def _keep_rows(history: Path, epoch: int, persistence: Persistence) -> float | None:
+    """Drop the rows that an interrupted training wrote after its last checkpoint.
+
+    The rows that stay get the columns and the line ends of this version.
+
+    Returns:
+        The training loss of the first epoch; None if there is none.
+    """
     if not history.exists():
-        return
+        return None
     # As text: a kill may have cut the last row short.
     with history.open(encoding="utf-8", newline="") as file:
-        rows = file.readlines()
-    with atomic_write(history) as part:
-        kept = _renamed(rows[: epoch + 1]) if epoch else []
-        part.write_text("".join(kept), encoding="utf-8", newline="")
-
-
-def _renamed(rows: list[str]) -> list[str]:
-    """Rows of a history with the columns of this version, in the order of Keras's logger.
-
-    Versions before 0.2 called the curvature's columns without their prefix.
-    """
-    header, *values = list(csv.reader(rows))
-    names = [f"{DEFAULT_NAME}_{name}" if name in SCALARS else name for name in header]
-    if names == header:
-        return rows
-    order = [0, *sorted(range(1, len(names)), key=names.__getitem__)]
+        lines = file.readlines()
+    rows = [
+        _of_this_version(row, persistence)
+        for row in csv.DictReader(lines[: epoch + 1] * bool(epoch))
+    ]
     text = io.StringIO(newline="")
-    csv.writer(text).writerows([[row[k] for k in order] for row in (names, *values)])
-    return text.getvalue().splitlines(keepends=True)
+    if rows:
+        # As Keras's logger, which appends to them.
+        writer = csv.DictWriter(text, ["epoch", *sorted(rows[0].keys() - {"epoch"})])
+        writer.writeheader()
+        writer.writerows(rows)
+    with atomic_write(history) as part:
+        part.write_text(text.getvalue(), encoding="utf-8", newline="")
+    return float(rows[0]["loss"]) if rows else None
+
+
+def _of_this_version(row: dict[str, str], persistence: Persistence) -> dict[str, Any]:
+    """A row of a history with the columns of this version.
+
+    Versions before 0.2 called the curvature's columns without their prefix, and had none of
+    `Persistence`.
+    """
+    added = persistence.values(float(row["loss"]), float(row["val_loss"]))
+    named = {
+        f"{DEFAULT_NAME}_{name}" if name in SCALARS else name: value for name, value in row.items()
+    }
+    return {**added, **named}
 
 
 def _save(run: Run, model: keras.Model, checkpoint: Checkpoint) -> None:

@@ -11,7 +11,7 @@ from stock_rnn.config import Config
 
 
 def write_hparams(log_dir: Path, config: Config) -> None:
-    """Write the settings for TensorBoard's HParams table, with both losses as metrics.
+    """Write the settings for TensorBoard's HParams table; losses and test skill are its metrics.
 
     Args:
         log_dir: logs/RUN.
@@ -22,6 +22,7 @@ def write_hparams(log_dir: Path, config: Config) -> None:
         hparams.Metric("epoch_loss", group=group, display_name=f"{group} loss")
         for group in ("train", "test")
     ]
+    metrics.append(hparams.Metric("epoch_skill", group="test", display_name="test skill"))
     writer = tf.summary.create_file_writer(str(log_dir))
     with writer.as_default():
         hparams.hparams_config(hparams=[hparams.HParam(name) for name in settings], metrics=metrics)

@@ -1,8 +1,10 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stock_rnn.data import base_prices, cut_windows, denormalize, normalize
+from stock_rnn.errors import UserError
 
 positive = st.floats(0.01, 1e6)
 EPS = np.finfo(float).eps
@@ -12,6 +14,13 @@ def test_golden_windows():
     windows = normalize(cut_windows(np.arange(1.0, 11.0), 4))
     # Prices 1..10 in fours: the newest two are dropped.
     np.testing.assert_array_equal(windows, [[0, 1, 2, 3], [0.25, 0.5, 0.75, 1]])
+
+
+def test_golden_windows_that_end_at_the_newest_price():
+    windows = cut_windows(np.arange(1.0, 11.0), 4, align="newest")
+    np.testing.assert_array_equal(windows, [[3, 4, 5, 6], [7, 8, 9, 10]])
+    with pytest.raises(UserError, match=r"oldest, newest\. Received: 'end'"):
+        cut_windows(np.arange(1.0, 11.0), 4, align="end")
 
 
 @given(st.integers(1, 5), st.lists(positive, min_size=5, max_size=60))

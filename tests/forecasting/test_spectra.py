@@ -6,6 +6,8 @@ import shutil
 import numpy as np
 import pytest
 
+from stock_rnn.errors import UserError
+from stock_rnn.forecasting import spectra
 from stock_rnn.forecasting.forecaster import load_run
 from stock_rnn.forecasting.spectra import describe_spectrum
 
@@ -44,3 +46,12 @@ def test_density_agrees_with_exact_within_its_error(forecaster, exact):
     assert "spectrum_density.png" in {path.name for path in files}
     estimate, error = map(float, re.search(r"trace ([\d.e+-]+) ± ([\d.e+-]+)", lines[-1]).groups())
     assert abs(estimate - eigenvalues.sum()) <= 4 * error + 1e-3 * abs(estimate)
+
+
+def test_exact_is_refused_before_lapack_s_copy_fills_the_memory(forecaster, monkeypatch):
+    count = forecaster.model.count_params()
+    # Enough for the matrix and its columns, not for the copy that LAPACK works on.
+    monkeypatch.setattr(spectra, "_MAX_BYTES", 15 * count**2)
+    monkeypatch.setattr(spectra, "exact_hessian", None)
+    with pytest.raises(UserError, match=r"--spectrum exact of .* take --spectrum density"):
+        describe_spectrum(forecaster, "exact")

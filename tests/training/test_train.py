@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import shutil
 import signal
 import subprocess
@@ -10,11 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import stock_rnn
 from stock_rnn.config import Config
 from stock_rnn.curvature import load_measurements
 from stock_rnn.data import dataset_of, prices_of
 from stock_rnn.errors import UserError
 from stock_rnn.training.fit import compiled
+from stock_rnn.training.runs import Run, read_record
 from stock_rnn.training.train import train
 from tests.conftest import ROOT
 
@@ -73,8 +76,19 @@ def test_curvature_is_in_the_history_and_in_the_spectrum(small_run):
     assert [m.epoch for m in measured] == [0, 1, 2, 3]
     for row, m in zip(history.itertuples(), measured[1:], strict=True):
         assert row.hessian_lambda_min == pytest.approx(m.extremes.lambda_min)
-        assert row.lambda_max == pytest.approx(m.extremes.lambda_max)
-        assert row.gradient_norm == pytest.approx(m.gradient_norm)
+        assert row.hessian_lambda_max == pytest.approx(m.extremes.lambda_max)
+        assert row.hessian_gradient_norm == pytest.approx(m.gradient_norm)
+
+
+def test_persistence_and_skill_are_in_the_history(small_config, small_run):
+    history = pd.read_csv(small_run.history)
+    data = dataset_of(small_config, prices_of(small_config))
+    # Of relative changes: the forecast 0.
+    for prefix, labels in (("", data.train_y), ("val_", data.test_y)):
+        persistence = (labels**2).mean()
+        assert history[f"{prefix}persistence_loss"].tolist() == pytest.approx([persistence] * 3)
+        skill = 1 - history[f"{prefix}loss"] / persistence
+        assert history[f"{prefix}skill"].tolist() == pytest.approx(skill.tolist())
 
 
 def test_curvature_is_measured_as_often_as_asked(small_config, tmp_path):
@@ -119,13 +133,111 @@ def test_the_logged_test_loss_is_that_of_the_trained_model_with_any_option(name,
     assert [type(cell).__name__ for cell in cells] == [kinds[config.cell]] * config.num_layers
 
 
+@pytest.fixture
+def handler():
+    """A handler of Ctrl-C that the caller of a training has set."""
+
+    def own(number, frame):
+        raise AssertionError
+
+    before = signal.signal(signal.SIGINT, own)
+    yield own
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("rate", [1e30, 1e4])
-def test_divergence_is_reported_and_leaves_no_model(rate, tmp_path):
+def test_divergence_is_reported_and_leaves_no_model(rate, handler, tmp_path):
     config = Config(period="1y", optimizer="sgd", init_learning_rate=rate, max_epoch=20)
     folders = {"models_dir": tmp_path / "m", "logs_dir": tmp_path / "l"}
     with pytest.raises(UserError, match=r"training diverged in epoch .*--init-learning-rate"):
         train(config, run_name="diverging", **folders)
     assert not list(tmp_path.glob("m/*/model.keras"))
+    assert signal.getsignal(signal.SIGINT) is handler
+    with pytest.raises(UserError, match=r"diverged, and would again: training diverged in epoch"):
+        train(config, run_name="diverging", resume=True, **folders)
+    with pytest.raises(UserError, match=r"exists and diverged: --overwrite"):
+        train(config, run_name="diverging", **folders)
+    with pytest.raises(UserError, match=r"no complete run in .*: the newest, diverging, diverged"):
+        stock_rnn.load_run(**folders)
+
+
+def test_the_caller_s_handler_of_ctrl_c_is_back_after_a_training(handler, tmp_path):
+    config = Config(period="1y", lstm_size=2, max_epoch=1, hessian_every=0)
+    train(config, run_name="r", models_dir=tmp_path / "m", logs_dir=tmp_path / "l")
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def interrupted(run, tmp_path, **settings):
+    """A copy of a run as an interruption would have left it, and its folders."""
+    shutil.copytree(run.models_dir, tmp_path / "m")
+    folders = {"models_dir": tmp_path / "m", "logs_dir": tmp_path / "l"}
+    copy = Run(run.name, **folders)
+    copy.model.unlink()
+    content = json.loads(copy.config.read_text())
+    content["config"] |= settings
+    copy.config.write_text(json.dumps(content))
+    return copy, folders
+
+
+def test_the_first_loss_that_divergence_is_measured_by_survives_a_resume(
+    small_config, small_run, tmp_path
+):
+    run, folders = interrupted(small_run, tmp_path, max_epoch=4)
+    history = pd.read_csv(run.history)
+    # So that any loss is a million times the first one.
+    history.loc[0, "loss"] = 1e-30
+    history.to_csv(run.history, index=False)
+    longer = dataclasses.replace(small_config, max_epoch=4)
+    with pytest.raises(UserError, match=r"diverged in epoch 4: the loss grew from 1e-30"):
+        train(longer, run_name="small", resume=True, **folders)
+
+
+def test_the_history_of_an_older_version_is_continued_in_one_format(
+    small_config, small_run, tmp_path
+):
+    run, folders = interrupted(small_run, tmp_path, max_epoch=4)
+    whole = pd.read_csv(run.history)
+    added = [f"{prefix}{name}" for prefix in ("", "val_") for name in ("persistence_loss", "skill")]
+    older = whole.drop(columns=added).rename(columns=lambda name: name.removeprefix("hessian_"))
+    text = older.to_csv(index=False)
+    # Older versions left lines of both kinds.
+    run.history.write_bytes(text.replace("\n", "\r\n", 2).encode())
+    longer = dataclasses.replace(small_config, max_epoch=4)
+    train(longer, run_name="small", resume=True, **folders)
+    content = run.history.read_bytes()
+    assert content.count(b"\n") == content.count(b"\r\n") == 5
+    found = pd.read_csv(run.history)
+    assert found.columns.tolist() == whole.columns.tolist()
+    pd.testing.assert_frame_equal(found[:3], whole)
+    assert found["epoch"].tolist() == [0, 1, 2, 3]
+
+
+def test_a_finished_run_is_trained_on_to_the_bits_of_one_training(
+    small_config, small_run, tmp_path
+):
+    folders = {"models_dir": tmp_path / "m", "logs_dir": tmp_path / "l"}
+    short = train(small_config, **folders)
+    longer = dataclasses.replace(small_config, max_epoch=5)
+    for _ in range(2):
+        # Found by its name but for the epochs; the second time there is nothing left to do.
+        run = train(longer, resume=True, **folders)
+        assert run == short
+    whole = train(longer, run_name="whole", **folders)
+    assert_same_weights(run.model, whole.model)
+    assert_same_weights(run.best_model, whole.best_model)
+    histories = [pd.read_csv(each.history).drop(columns="hessian_seconds") for each in (run, whole)]
+    pd.testing.assert_frame_equal(*histories, check_exact=True)
+    assert read_record(run).config == longer
+    with pytest.raises(UserError, match=r"other settings \(--max-epoch 5, now 4\)"):
+        train(
+            dataclasses.replace(small_config, max_epoch=4), run_name=run.name, resume=True,
+            **folders,
+        )  # fmt: skip
+
+
+def test_resume_and_overwrite_exclude_each_other(small_config, tmp_path):
+    with pytest.raises(UserError, match="--overwrite starts again and --resume goes on"):
+        train(small_config, resume=True, overwrite=True, models_dir=tmp_path, logs_dir=tmp_path)
 
 
 def test_resume_of_a_complete_run_changes_nothing(small_config, small_run):

@@ -5,14 +5,17 @@ from stock_rnn.training.callbacks.learning_rate_decay import (
     LearningRateDecay,
     decayed_learning_rate,
 )
+from stock_rnn.training.callbacks.persistence import Persistence
 from stock_rnn.training.callbacks.progress import Progress
-from stock_rnn.training.callbacks.stop_on_divergence import StopOnDivergence
+from stock_rnn.training.callbacks.stop_on_divergence import DivergedError, StopOnDivergence
 from stock_rnn.training.callbacks.stop_on_interrupt import StopOnInterrupt
 from stock_rnn.training.callbacks.tensorboard import RunTensorBoard
 
 __all__ = [
     "Checkpoint",
+    "DivergedError",
     "LearningRateDecay",
+    "Persistence",
     "Progress",
     "RunTensorBoard",
     "StopOnDivergence",

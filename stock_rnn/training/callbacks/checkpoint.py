@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from stock_rnn.errors import UserError
 from stock_rnn.files import atomic_write
+from stock_rnn.training.runs.reading import reading
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -58,19 +57,17 @@ class Checkpoint(keras.callbacks.Callback):
             model: compiled, with its optimizer built, of the shape that was saved.
 
         Raises:
-            UserError: the file is damaged or does not fit the model.
+            UserError: the file cannot be read, is damaged or does not fit the model.
         """
         self.set_model(model)
-        try:
-            with np.load(self.path, allow_pickle=False) as arrays:
-                self.epoch, self.best_loss = int(arrays["epoch"]), float(arrays["best_loss"])
-                self.best_weights = [arrays[f"best/{i}"] for i in range(len(model.weights))]
-                for i, variable in enumerate(self._state()):
-                    variable.assign(arrays[f"state/{i}"])
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise UserError(
-                f"{self.path} is damaged ({error}); start the run again with --overwrite"
-            ) from error
+        with (
+            reading(self.path, "start the run again with --overwrite"),
+            np.load(self.path, allow_pickle=False) as arrays,
+        ):
+            self.epoch, self.best_loss = int(arrays["epoch"]), float(arrays["best_loss"])
+            self.best_weights = [arrays[f"best/{i}"] for i in range(len(model.weights))]
+            for i, variable in enumerate(self._state()):
+                variable.assign(arrays[f"state/{i}"])
 
     def _state(self) -> list[keras.Variable]:
         # `variables` has the seed generators' states; `weights` has not.

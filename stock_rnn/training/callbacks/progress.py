@@ -12,6 +12,8 @@ import tqdm
 class Progress(keras.callbacks.Callback):
     """Shows epochs and losses on stderr: a bar on a terminal, about ten lines elsewhere.
 
+    Put it after `Persistence`, whose losses it shows beside the others.
+
     Args:
         first_epoch: epochs already done.
         max_epoch: epochs of the whole training.
@@ -28,9 +30,13 @@ class Progress(keras.callbacks.Callback):
         )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Show the losses."""
+        """Show the losses and the skill."""
         logs = logs or {}
-        losses = f"train {logs['loss']:.6f}, test {logs['val_loss']:.6f}"
+        losses = (
+            f"train {logs['loss']:.6f}, test {logs['val_loss']:.6f}; persistence "
+            f"{logs['persistence_loss']:.6f}, {logs['val_persistence_loss']:.6f}; "
+            f"test skill {logs['val_skill']:+.3f}"
+        )
         if not self._bar.disable:
             self._bar.set_postfix_str(losses)
             self._bar.update()

@@ -8,26 +8,31 @@ import numpy as np
 from stock_rnn.errors import UserError
 
 
+class DivergedError(UserError):
+    """The loss of a training diverged."""
+
+
 class StopOnDivergence(keras.callbacks.Callback):
     """Ends a training whose loss is not finite, or has grown a millionfold.
 
     Args:
         learning_rate: of the first epochs, for the message.
+        first_loss: the first epoch's training loss, if the training is resumed.
     """
 
     # The most that a loss may be, in units of the first epoch's.
     _MAX_GROWTH = 1e6
 
-    def __init__(self, learning_rate: float) -> None:
+    def __init__(self, learning_rate: float, first_loss: float | None = None) -> None:
         super().__init__()
         self._learning_rate = learning_rate
-        self._first_loss: float | None = None
+        self._first_loss = first_loss
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Check the training and the test loss.
 
         Raises:
-            UserError: one of them diverged; the message names the epoch.
+            DivergedError: one of them diverged; the message names the epoch.
         """
         for name in ("loss", "val_loss"):
             loss = float((logs or {})[name])
@@ -40,7 +45,7 @@ class StopOnDivergence(keras.callbacks.Callback):
             self._stop(epoch, f"grew from {self._first_loss:.3g}", loss)
 
     def _stop(self, epoch: int, what: str, loss: float) -> None:
-        raise UserError(
+        raise DivergedError(
             f"training diverged in epoch {epoch + 1}: the loss {what} ({loss:.3g}); "
             f"lower --init-learning-rate (now {self._learning_rate:g})"
         )

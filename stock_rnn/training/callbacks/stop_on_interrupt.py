@@ -16,16 +16,20 @@ class StopOnInterrupt(keras.callbacks.Callback):
     in a finalizer, the exception is lost. So the first signal only sets a flag, which is
     read when the epoch is saved.
 
-    Put it last: the callbacks before it have then finished the epoch.
+    Put it last: the callbacks before it have then finished the epoch. Call `restore` when
+    the training is over: Keras calls no callback after an exception.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._asked = False
+        self._callers: Any = None
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Set the handler; Python allows it in the main thread only."""
         if threading.current_thread() is threading.main_thread():
+            # None: a handler that was not set from Python.
+            self._callers = signal.getsignal(signal.SIGINT) or signal.default_int_handler
             signal.signal(signal.SIGINT, self._remember)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
@@ -38,9 +42,14 @@ class StopOnInterrupt(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        """Restore Python's own handler."""
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        """Restore the caller's handler."""
+        self.restore()
+
+    def restore(self) -> None:
+        """Restore the caller's handler, also after a training that ended by an exception."""
+        if self._callers is not None:
+            signal.signal(signal.SIGINT, self._callers)
+            self._callers = None
 
     def _remember(self, number: int, frame: Any) -> None:
         self._asked = True

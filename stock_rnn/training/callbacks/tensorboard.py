@@ -15,6 +15,12 @@ from stock_rnn.curvature.tracking.callback import DEFAULT_NAME
 from stock_rnn.data import StockDataSet
 from stock_rnn.network import LAST_OUTPUT
 
+# What `Persistence` adds to the logs -> the run in which it is a line.
+_PERSISTENCE_RUNS = {
+    "persistence_loss": "train_persistence",
+    "val_persistence_loss": "test_persistence",
+}
+
 _PICTURES = 10
 _HISTOGRAM_EXAMPLES = 4096
 
@@ -24,8 +30,9 @@ class RunTensorBoard(keras.callbacks.TensorBoard):
 
     It adds to `train` the network's graph, which Keras 3 leaves out for subclassed
     models. It adds to `test` a histogram of the last LSTM output and, about ten times in
-    a training, the picture of predicted against actual. Everything is on disk when the
-    epoch ends.
+    a training, the picture of predicted against actual. Persistence's losses are runs of
+    their own, `train_persistence` and `test_persistence`: lines in the chart of the losses.
+    Everything is on disk when the epoch ends.
 
     Args:
         log_dir: logs/RUN.
@@ -38,6 +45,7 @@ class RunTensorBoard(keras.callbacks.TensorBoard):
         self._dataset = dataset
         self._picture_every = max(1, max_epoch // _PICTURES)
         self._max_epoch = max_epoch
+        self._persistence: dict[str, Any] = {}
 
     def set_model(self, model: keras.Model) -> None:
         """Name the run that Keras calls `validation` `test`."""
@@ -49,6 +57,9 @@ class RunTensorBoard(keras.callbacks.TensorBoard):
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Write the graph of the forward pass."""
         super().on_train_begin(logs)
+        for key, run in _PERSISTENCE_RUNS.items():
+            folder = str(Path(self.log_dir) / run)
+            self._persistence[key] = tf.summary.create_file_writer(folder)
         forward = tf.function(lambda windows: self.model(windows, training=False))
         shape = (None, self._dataset.num_steps, self._dataset.input_size)
         graph = forward.get_concrete_function(tf.TensorSpec(shape, tf.float32)).graph
@@ -60,6 +71,10 @@ class RunTensorBoard(keras.callbacks.TensorBoard):
         # The run `hessian` has the curvature already.
         curvature = f"{DEFAULT_NAME}_"
         logs = {key: v for key, v in (logs or {}).items() if not key.startswith(curvature)}
+        for key, writer in self._persistence.items():
+            with writer.as_default(step=epoch):
+                tf.summary.scalar("epoch_loss", logs.pop(key))
+            writer.flush()
         super().on_epoch_end(epoch, logs)
         with tensorboard_writer(self, "val").as_default(step=epoch):
             last_output, predicted = self._predict()
@@ -70,6 +85,13 @@ class RunTensorBoard(keras.callbacks.TensorBoard):
                 )
         for run in ("train", "val"):
             tensorboard_writer(self, run).flush()
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        """Close the event files."""
+        super().on_train_end(logs)
+        for writer in self._persistence.values():
+            writer.close()
+        self._persistence = {}
 
     def _predict(self) -> tuple[np.ndarray, np.ndarray]:
         """The last LSTM output and the predictions of the newest test examples."""

@@ -8,7 +8,6 @@ import importlib.metadata
 import json
 import shutil
 import subprocess
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from stock_rnn.errors import UserError
 from stock_rnn.files import PART_PREFIX, atomic_write, remove_part_files, write_json
 from stock_rnn.prices import Prices
 from stock_rnn.training.runs.directory import Run
+from stock_rnn.training.runs.reading import reading
 
 _FORMAT = 1
 _PACKAGES = ("tensorflow", "keras", "numpy", "pandas")
@@ -58,7 +58,7 @@ def create(run: Run, config: Config, prices: Prices, *, overwrite: bool) -> None
         run.folder.mkdir(parents=True, exist_ok=True)
         run.logs.mkdir(parents=True, exist_ok=True)
         _write_prices(run.prices, prices)
-        _write_record(run.config, config, prices)
+        _write_record(run, config, prices)
     except OSError as error:
         raise UserError(
             f"cannot write the run to {run.folder} and {run.logs}: {error.strerror}; "
@@ -68,6 +68,8 @@ def create(run: Run, config: Config, prices: Prices, *, overwrite: bool) -> None
 
 def _make_room(run: Run, *, overwrite: bool) -> None:
     if not run.config.exists():
+        if not run.folder.is_dir():
+            raise UserError(f"{run.folder} is a file; choose another --run-name or move it away")
         # A training killed before it wrote the record leaves prices and part files.
         foreign = {path.name for path in run.folder.iterdir()} - {run.prices.name}
         if any(not name.startswith(PART_PREFIX) for name in foreign):
@@ -75,10 +77,10 @@ def _make_room(run: Run, *, overwrite: bool) -> None:
         remove_part_files(run.folder)
         return
     if not overwrite:
-        state = "is complete" if run.complete else "was interrupted"
-        advice = "" if run.complete else "--resume goes on with it, "
+        interrupted = not run.complete and not run.divergence.exists()
+        advice = "--resume goes on with it, " if interrupted else ""
         raise UserError(
-            f"run {run.folder} exists and {state}: {advice}--overwrite starts again, "
+            f"run {run.folder} exists and {run.state}: {advice}--overwrite starts again, "
             "--run-name makes another"
         )
     shutil.rmtree(run.folder)
@@ -89,38 +91,73 @@ def read_record(run: Run) -> Record:
     """What `config.json` says of a run.
 
     Raises:
-        UserError: the record is missing or damaged.
+        UserError: the record cannot be read or is damaged.
     """
-    try:
+    with reading(run.config, "train the run again with --overwrite"):
         content = json.loads(run.config.read_text(encoding="utf-8"))
         if content["format"] != _FORMAT:
             raise UserError(f"format {content['format']!r} is not {_FORMAT}")
         return Record(Config.from_dict(content["config"]), content["data"], content["made_by"])
-    except (OSError, ValueError, KeyError, TypeError, UserError) as error:
-        raise UserError(
-            f"{run.config} is damaged ({error}); train the run again with --overwrite"
-        ) from error
+
+
+def lengthen(run: Run, max_epoch: int) -> None:
+    """Make a run one of more epochs: incomplete until these are trained.
+
+    Args:
+        run: locked by the caller.
+        max_epoch: more than it was begun with.
+
+    Raises:
+        UserError: the record cannot be read or is damaged.
+        OSError: it cannot be written.
+    """
+    config = dataclasses.replace(read_record(run).config, max_epoch=max_epoch)
+    content = json.loads(run.config.read_text(encoding="utf-8"))
+    content["config"] = config.to_dict()
+    content["made_by"]["command"] = run.command(config)
+    # In this order: a kill between the two leaves a shorter run that --resume completes. All
+    # of the model is in the checkpoint too.
+    run.model.unlink(missing_ok=True)
+    write_json(run.config, content)
+
+
+def mark_diverged(run: Run, message: str) -> None:
+    """Note that a run diverged: resumed, it would do the same."""
+    write_json(run.divergence, {"message": message})
+
+
+def refuse_diverged(run: Run) -> None:
+    """Refuse to go on with a run that diverged.
+
+    Raises:
+        UserError: it did; the message says how.
+    """
+    if not run.divergence.exists():
+        return
+    with reading(run.divergence, "train the run again with --overwrite"):
+        message = json.loads(run.divergence.read_text(encoding="utf-8"))["message"]
+    raise UserError(f"run {run.folder} diverged, and would again: {message}")
 
 
 def read_prices(run: Run) -> Prices:
     """The prices that the run was trained on.
 
     Raises:
-        UserError: they are missing, damaged, or not the recorded ones.
+        UserError: they cannot be read, are damaged, or are not the recorded ones.
     """
     record = read_record(run)
-    try:
-        with np.load(run.prices, allow_pickle=False) as arrays:
-            prices = Prices(
-                symbol=record.data["symbol"],
-                source=record.data["source"],
-                dates=arrays["dates"].astype("datetime64[s]"),
-                close=arrays["close"],
-                open=arrays.get("open"),
-                dropped=record.data["dropped"],
-            )
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{run.prices} is damaged ({error}); train the run again") from error
+    with (
+        reading(run.prices, "train the run again with --overwrite"),
+        np.load(run.prices, allow_pickle=False) as arrays,
+    ):
+        prices = Prices(
+            symbol=record.data["symbol"],
+            source=record.data["source"],
+            dates=arrays["dates"].astype("datetime64[s]"),
+            close=arrays["close"],
+            open=arrays.get("open"),
+            dropped=record.data["dropped"],
+        )
     if prices.sha256 != record.data["sha256"]:
         raise UserError(f"{run.prices} is not what the run was trained on; train the run again")
     return prices
@@ -147,20 +184,20 @@ def _write_prices(path: Path, prices: Prices) -> None:
         np.savez(part, **arrays)
 
 
-def _write_record(path: Path, config: Config, prices: Prices) -> None:
+def _write_record(run: Run, config: Config, prices: Prices) -> None:
     content = {
         "format": _FORMAT,
         "config": config.to_dict(),
         "data": describe_data(prices),
         "made_by": {
-            "command": config.command(),
+            "command": run.command(config),
             "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "versions": {"stock_rnn": __version__}
             | {name: importlib.metadata.version(name) for name in _PACKAGES},
             "git_revision": _git_revision(),
         },
     }
-    write_json(path, content)
+    write_json(run.config, content)
 
 
 def _git_revision() -> str | None:

@@ -23,7 +23,8 @@ def events(small_run):
     def read(run):
         return EventAccumulator(str(small_run.logs / run), {"tensors": 0}).Reload()
 
-    return {run: read(run) for run in ("train", "test")}
+    runs = ("train", "test", "train_persistence", "test_persistence")
+    return {run: read(run) for run in runs}
 
 
 def scalars(accumulator, tag):
@@ -36,6 +37,10 @@ def test_scalars_are_the_history(events, small_run):
         ("train", "epoch_loss", "loss"),
         ("test", "epoch_loss", "val_loss"),
         ("train", "epoch_learning_rate", "learning_rate"),
+        ("train", "epoch_skill", "skill"),
+        ("test", "epoch_skill", "val_skill"),
+        ("train_persistence", "epoch_loss", "persistence_loss"),
+        ("test_persistence", "epoch_loss", "val_persistence_loss"),
     ):
         np.testing.assert_allclose(scalars(events[run], tag), history[column], rtol=1e-5)
 
@@ -96,7 +101,7 @@ def test_a_tensorboard_server_shows_the_run(small_run):
                 pass
             assert time.monotonic() < deadline, "the server did not come up"
             time.sleep(0.2)
-        assert set(tags["small/train"]) == {"epoch_loss", "epoch_learning_rate"}
+        assert set(tags["small/train"]) == {"epoch_loss", "epoch_learning_rate", "epoch_skill"}
         assert "epoch_loss" in tags["small/test"]
         assert "lstm_1/cell/kernel/histogram" in ask("plugin/histograms/tags")["small/train"]
         assert "last_lstm_output" in ask("plugin/histograms/tags")["small/test"]

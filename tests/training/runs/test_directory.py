@@ -1,3 +1,4 @@
+import dataclasses
 import os
 
 import pytest
@@ -16,13 +17,41 @@ def test_the_name_spells_out_the_configuration():
     )
 
 
+REST = "_rmsprop_lr0.001_decay0.99_lstm32x1_step3_input1_batch64_epoch50_seed0"
+
+
+@pytest.mark.parametrize(
+    ("settings", "first", "last"),
+    [
+        ({"symbol": "^DJI"}, "DJI", ""),
+        ({"symbol": "^FTSE"}, "FTSE", ""),
+        ({"symbol": "AAPL"}, "AAPL", ""),
+        ({"csv": "DAX.csv.gz"}, "DAX", "_csv.gz"),
+        ({"csv": "GSPC.csv"}, "GSPC", "_csv"),
+        ({"csv": "DAX.csv", "symbol": "mine"}, "mine", "_csv-DAX.csv"),
+    ],
+)
+def test_the_name_begins_with_the_symbol_and_says_the_csv_once(settings, first, last):
+    assert runs.run_name(Config(**settings)) == first + REST + last
+
+
+def test_the_name_of_a_series_tells_an_index_from_a_stock(prices):
+    names = {
+        runs.series_name(dataclasses.replace(prices, symbol=symbol)) for symbol in ("^GSPC", "GSPC")
+    }
+    assert len(names) == 2
+
+
 values = {
-    "symbol": st.sampled_from(["^GSPC", "^DJI", "EURUSD=X", "../../etc/passwd", "A B"]),
+    "symbol": st.sampled_from(
+        [None, "^GSPC", "GSPC", "^DJI", "^XYZ", "XYZ", "a", "EURUSD=X", "../../etc/passwd", "A B"]
+    ),
     "keep_prob": st.sampled_from([0.5, 0.8, 1.0]),
     "period": st.sampled_from(["1y", "5y"]),
-    "csv": st.sampled_from([None, "a.csv", "b/a.csv", "../a.csv"]),
+    "csv": st.sampled_from([None, "a", "a.csv", "a.csv.gz", "b/a.csv", "../a.csv", "GSPC.csv"]),
     "open_and_close": st.booleans(),
-    "init_learning_rate": st.sampled_from([0.001, 0.01]),
+    "init_learning_rate": st.sampled_from([0.001, 0.00100000001, 0.01]),
+    "align": st.sampled_from(["oldest", "newest"]),
     "cell": st.sampled_from(["lstm", "gru"]),
     "split": st.sampled_from(["random", "chronological"]),
     "end": st.sampled_from([None, "2018-01-01"]),
@@ -59,6 +88,11 @@ def test_runs_are_found_by_name_by_folder_and_by_age(run, prices, tmp_path):
         stamp = each.config.stat().st_mtime - age
         os.utime(each.config, (stamp, stamp))
     find = lambda name: runs.open_run(name, run.models_dir, run.logs_dir)  # noqa: E731
+    with pytest.raises(UserError, match=r"no complete run in .*: the newest, newer, was inter"):
+        find(None)
+    run.model.write_text("a model")
+    assert find(None).name == "a-run"
+    newer.model.write_text("a model")
     assert find(None).name == "newer"
     assert find("a-run").folder == run.folder
     assert find(run.folder).folder == run.folder

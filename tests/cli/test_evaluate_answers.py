@@ -1,0 +1,175 @@
+"""What `evaluate.py` says of other prices, of the best model, and in words."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+WORDS = ("--lstm-size", 2, "--max-epoch", 1, "--hessian-every", 0)
+
+
+def write_csv(path, closes, start="2020-01-01", opens=None):
+    table = {"Date": pd.bdate_range(start, periods=len(closes)), "Close": closes}
+    if opens is not None:
+        table["Open"] = opens
+    pd.DataFrame(table).to_csv(path, index=False)
+
+
+def walk(count, seed=0):
+    return 100 * np.exp(np.cumsum(np.random.default_rng(seed).normal(0, 0.01, count)))
+
+
+@pytest.fixture
+def train_here(run_here, tmp_path):
+    """Train a small run in the test's folder."""
+
+    def train(name, *words):
+        answer = run_here("train.py", "--run-name", name, *WORDS, *words, cwd=tmp_path)
+        assert answer.returncode == 0, answer.stderr
+        return tmp_path / "models" / name
+
+    return train
+
+
+@pytest.fixture
+def evaluate_here(run_here, tmp_path):
+    """Evaluate a run of the test's folder: the lines of stdout."""
+
+    def evaluate(*words):
+        answer = run_here("evaluate.py", *words, cwd=tmp_path)
+        assert answer.returncode == 0, answer.stderr
+        return answer.stdout.splitlines()
+
+    return evaluate
+
+
+def content(run, pattern):
+    (path,) = run.glob(pattern)
+    return json.loads(path.read_text())
+
+
+def test_a_run_is_evaluated_with_its_own_symbol_and_its_own_kind_of_prices(
+    train_here, evaluate_here
+):
+    train_here("r", "--symbol", "^IXIC", "--period", "1y", "--open-and-close")
+    lines = evaluate_here("r", "--start", "2016-01-01", "--end", "2016-12-31")
+    assert lines[1].startswith("^IXIC (bundled)")
+    assert "opening and closing prices" in lines[1]
+
+
+def test_a_csv_is_evaluated_under_its_own_name(train_here, evaluate_here, tmp_path):
+    write_csv(tmp_path / "mine.csv", walk(60))
+    train_here("r", "--period", "1y")
+    assert evaluate_here("r", "--csv", "mine.csv")[1].startswith("mine (csv)")
+
+
+def test_a_symbol_is_not_given_to_the_csv_of_the_training(train_here, evaluate_here, tmp_path):
+    write_csv(tmp_path / "mine.csv", walk(60), start="2018-01-01")
+    train_here("r", "--csv", "mine.csv", "--period", "1y")
+    assert evaluate_here("r", "--symbol", "^IXIC")[1].startswith("^IXIC (bundled)")
+
+
+def test_another_source_of_a_run_from_a_csv_needs_a_symbol(train_here, run_here, tmp_path):
+    write_csv(tmp_path / "mine.csv", walk(60))
+    train_here("r", "--csv", "mine.csv")
+    answer = run_here("evaluate.py", "r", "--source", "bundled", cwd=tmp_path)
+    assert answer.returncode == 2
+    assert "--source bundled needs --symbol" in answer.stderr.splitlines()[-1]
+
+
+def test_prices_of_the_training_are_told_and_scored_apart(train_here, evaluate_here, tmp_path):
+    closes = walk(200)
+    write_csv(tmp_path / "old.csv", closes[:100])
+    write_csv(tmp_path / "longer.csv", closes)
+    run = train_here("r", "--csv", "old.csv")
+    lines = evaluate_here("r", "--csv", "longer.csv")
+    # 97 examples of 3 steps, of which 87 train: they read and predict the first 90 prices.
+    (overlap,) = (line for line in lines if line.startswith("overlap: "))
+    assert overlap.startswith("overlap: 90 of 200 prices lie in the training's span")
+    assert "90 of them are the prices that it was trained on" in overlap
+    rows = {re.split(r"  +", line)[0]: line.split()[3] for line in lines[4:6]}
+    assert rows == {"until training's end": "87", "after training's end": "110"}
+    scores = content(run, "evaluations/*/final_predictions.json")["scores"]
+    table = pd.read_csv(next(run.glob("evaluations/*/final_predictions.csv")))
+    errors = (table.predicted - table.actual) ** 2
+    assert len(table) == 197
+    assert scores["until training's end"]["mse"] == pytest.approx(errors[:87].mean())
+    assert scores["after training's end"]["mse"] == pytest.approx(errors[87:].mean())
+    assert "after training's end skill" in lines[6]
+
+
+def test_prices_within_the_training_alone_give_no_verdict(train_here, evaluate_here):
+    train_here("r", "--period", "1y")
+    lines = evaluate_here("r", "--start", "2018-02-01", "--end", "2018-06-01")
+    assert "no verdict: nothing here lies after the training's end" in lines
+
+
+def test_another_symbol_on_the_days_of_the_training_shares_no_prices(train_here, evaluate_here):
+    train_here("r", "--period", "1y")
+    lines = evaluate_here("r", "--symbol", "^IXIC")
+    (overlap,) = (line for line in lines if line.startswith("overlap: "))
+    assert "; 0 of them are the prices" in overlap
+
+
+def test_the_best_model_leaves_the_results_of_the_last_alone(
+    run_here, evaluate_here, small_run, tmp_path
+):
+    shutil.copytree(small_run.models_dir, tmp_path / "models")
+    run = tmp_path / "models" / "small"
+    evaluate_here("small", "--spectrum", "density")
+    before = {path: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    lines = evaluate_here("small", "--model", "best", "--spectrum", "density")
+    assert lines[0] == "run models/small, best epoch's model"
+    assert {path: path.read_bytes() for path in run.iterdir() if path.is_file()} == before
+    for which, folder in (("last", run), ("best", run / "best")):
+        assert json.loads((folder / "final_predictions.json").read_text())["model"] == which
+        with np.load(folder / "spectrum_density.npz", allow_pickle=False) as arrays:
+            assert str(arrays["model"]) == which
+        assert (folder / "predictions_price.png").exists()
+        assert (folder / "loss_slices.png").exists()
+
+
+def test_the_training_s_spectrum_is_not_printed_below_another_symbol(run_here, small_run, tmp_path):
+    shutil.copytree(small_run.models_dir, tmp_path / "models")
+    words = ["small", "--symbol", "^IXIC", "--spectrum", "density"]
+    answer = run_here("evaluate.py", *words, cwd=tmp_path)
+    assert answer.returncode == 2
+    assert answer.stderr.splitlines()[-1].endswith("training prices: leave out --symbol")
+    assert answer.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("closes", "reason"),
+    [
+        (np.full(60, 100.0), "the prices never change"),
+        (np.r_[np.full(59, 100.0), 101.0], "too few prices change"),
+        (walk(20), "fewer than 20 examples"),
+    ],
+)
+def test_the_true_reason_for_no_interval_is_given(
+    closes, reason, train_here, evaluate_here, tmp_path
+):
+    write_csv(tmp_path / "odd.csv", closes)
+    run = train_here("r", "--period", "1y")
+    lines = evaluate_here("r", "--csv", "odd.csv")
+    assert lines[3].endswith(f"  {reason}")
+    assert lines[4].startswith("no verdict")
+    assert reason in lines[4]
+    score = content(run, "evaluations/*/final_predictions.json")["scores"]["all"]
+    assert (score["interval"], score["no_interval"]) == (None, reason)
+
+
+def test_the_verdict_in_words_is_that_of_the_test_score(train_here, evaluate_here):
+    # A rate at which one epoch leaves the head's first bias of 0.1 nearly as it is.
+    run = train_here("r", "--period", "2y", "--optimizer", "sgd", "--init-learning-rate", "1e-6")
+    verdict = evaluate_here("r")[4]
+    score = content(run, "final_predictions.json")["scores"]["test"]
+    low, high = score["interval"]
+    assert high < 0
+    assert verdict == (
+        f"worse than guessing no change (test skill {score['skill']:+.3f}, "
+        f"95 % {low:+.3f} to {high:+.3f})"
+    )

@@ -43,6 +43,7 @@ nb_output_stderr = "remove"
 default_role = "code"
 autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_typehints_format = "short"
+autodoc_type_aliases = {name: name for name in ("Array", "Indices", "MatvecRoutine")}
 autodoc_preserve_defaults = True
 napoleon_use_ivar = True
 napoleon_use_rtype = False

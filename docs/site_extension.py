@@ -21,6 +21,7 @@ from docutils import nodes
 from latex2mathml.converter import convert
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
+from sphinx.domains.python._object import PyObject
 from sphinx.errors import ExtensionError
 from sphinx.transforms import SphinxTransform
 
@@ -46,6 +47,9 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("autodoc-process-docstring", describe_fields, priority=300)
     app.connect("autodoc-process-docstring", keep_formulas, priority=400)
     app.add_transform(LinkPublicNames)
+    for field in PyObject.doc_field_types:
+        if field.name == "variable":
+            field.label = "Attributes"
     app.add_html_math_renderer("mathml", (_inline, None), (_block, None))
     return {"parallel_read_safe": False, "version": "1"}
 
@@ -113,7 +117,9 @@ def keep_formulas(
     app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]
 ) -> None:
     """Make indented blocks literal, and characters harmless that mean something to Sphinx."""
-    kept: list[str] = []
+    # An empty comment: Napoleon takes what is before a colon in a property's first line
+    # for its type.
+    kept: list[str] = ["..", ""] if what == "property" else []
     before, literal = "", False  # the last line that is not blank; whether in a block
     for line in lines:
         indented = line.startswith("    ")
@@ -129,9 +135,14 @@ def keep_formulas(
 
 
 def _escaped(line: str) -> str:
-    """Bars and trailing underscores are no markup, but in backticks all stays."""
+    """Bars, trailing underscores and a single star are no markup; in backticks all stays."""
     parts = re.split(r"(`+[^`]*`+)", line)
-    parts[::2] = [re.sub(r"(\||(?<=\w)_(?=\W|$))", r"\\\1", part) for part in parts[::2]]
+    for k in range(0, len(parts), 2):
+        part = re.sub(r"(\||(?<=\w)_(?=\W|$))", r"\\\1", parts[k])
+        if part.count("*") == 1:
+            part = part.replace("*", r"\*")
+        # `name`s: markup has to end at the end of a word.
+        parts[k] = r"\ " + part if k and part[:1].isalnum() else part
     return "".join(parts)
 
 

@@ -18,12 +18,12 @@ import tensorflow as tf
 from stock_rnn.config import resolve
 from stock_rnn.curvature import (
     HessianOperator,
-    Method,
     exact_spectrum,
     extreme_eigenpairs,
-    extreme_routine,
     load_measurements,
 )
+from stock_rnn.curvature.algorithms.extreme import extreme_routine
+from stock_rnn.curvature.operators.protocol import MatvecRoutine, adapt_routine
 from stock_rnn.data import StockDataSet
 from stock_rnn.network import build_model
 from stock_rnn.optimizers import make_optimizer
@@ -98,18 +98,17 @@ def product(path: str, unroll: str = "unrolled") -> dict[str, float]:
     return {name: statistics.median(times) for name, times in seconds.items()}
 
 
-def _timed(method: Method[Any], seconds: list[float]) -> Method[Any]:
-    """The same method; `seconds` takes how long each product was waited for."""
-    try:
-        question = next(method)
-        while True:
-            began = time.perf_counter()
-            answer = yield question
-            # Several columns count as so many products.
-            seconds.append((time.perf_counter() - began) * len(question) / question.size)
-            question = method.send(answer)
-    except StopIteration as stop:
-        return stop.value
+def _timed(routine: MatvecRoutine[Any], seconds: list[float]) -> MatvecRoutine[Any]:
+    """The same routine; `seconds` takes how long each product was waited for."""
+
+    def answer(vectors: np.ndarray) -> MatvecRoutine[np.ndarray]:
+        began = time.perf_counter()
+        products = yield vectors
+        # Several columns count as so many products.
+        seconds.append((time.perf_counter() - began) * len(vectors) / vectors.size)
+        return products
+
+    return adapt_routine(routine, answer)
 
 
 def solve(path: str, seed: str, tol: str, unroll: str = "unrolled") -> dict[str, Any]:

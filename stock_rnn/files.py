@@ -55,7 +55,3 @@ def write_json(path: Path, content: Any) -> None:
     text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False)
     with atomic_write(path) as part:
         part.write_text(text + "\n", encoding="utf-8")
-
-
-#: The former name.
-replacing = atomic_write

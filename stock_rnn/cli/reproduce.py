@@ -102,8 +102,8 @@ def _check(arguments: argparse.Namespace, parser: Parser) -> None:
 
 def _run(arguments: argparse.Namespace, command: str) -> None:
     from stock_rnn.data import dataset_of, prices_of
-    from stock_rnn.study import plan, records
-    from stock_rnn.study.run import sweep
+    from stock_rnn.study import folder, plan, records
+    from stock_rnn.study.run import sweep, workers
     from stock_rnn.training import runs
 
     data = given_settings(arguments)
@@ -112,20 +112,17 @@ def _run(arguments: argparse.Namespace, command: str) -> None:
     for task in tasks:
         # Reports too few prices before anything is run.
         dataset_of(task.config, prices)
-    # Slow: it loads TensorFlow, by way of the figures.
-    with quiet_import():
-        from stock_rnn.study.report import results
-    folder = results.Folder(arguments.results)
+    place = folder.Folder(arguments.results)
     keys = [task.key(prices.sha256, records.versions()) for task in tasks]
-    workers: contextlib.AbstractContextManager[sweep.Submit] = (
-        sweep.dask_cluster(arguments.scheduler)
+    pool: contextlib.AbstractContextManager[workers.Submit] = (
+        workers.dask_cluster(arguments.scheduler)
         if arguments.scheduler
-        else sweep.local_processes(arguments.jobs)
+        else workers.local_processes(arguments.jobs)
     )
-    with sweep.alone_in(folder.path):
-        results.write_study(folder, command, runs.describe_data(prices), keys)
-        with workers as submit:
-            sweep.sweep(tasks, prices, folder.runs, submit)
+    with folder.locked(place):
+        folder.write_study(place, command, runs.describe_data(prices), keys)
+        with pool as submit:
+            sweep.sweep(tasks, prices, place.runs, submit)
     _draw(arguments.results)
 
 
@@ -138,22 +135,22 @@ def _scope(arguments: argparse.Namespace) -> Any:
         seeds=arguments.seeds,
         protocols=tuple(name for name in plan.PROTOCOLS if name in arguments.protocols.split(",")),
         sweeps=arguments.sweeps,
+        saddle_starts=arguments.sweeps,
     )
 
 
 def _draw(path: Path) -> None:
-    from stock_rnn.study.run.sweep import alone_in
+    from stock_rnn.study.folder import Folder, locked, read_study
 
+    folder = Folder(path)
+    command, found = read_study(folder)
     with quiet_import():
         from stock_rnn.study.report import results
-    folder = results.Folder(path)
-    command, found = results.read_study(folder)
-    with quiet_import():
-        from stock_rnn.study.report.tensorboard import write_board
+        from stock_rnn.study.report.tensorboard import write_event_files
     try:
-        with alone_in(path):
+        with locked(folder):
             verdicts = results.write_results(folder, command, found)
-            write_board(folder.logs, found)
+            write_event_files(folder.logs, found)
     except OSError as error:
         raise UserError(f"cannot write to {path}: {error.strerror}") from error
     for verdict in verdicts:

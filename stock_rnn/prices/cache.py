@@ -24,7 +24,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from stock_rnn.errors import UserError
-from stock_rnn.files import replacing
+from stock_rnn.files import atomic_write
 
 logger = logging.getLogger("stock_rnn.prices")
 
@@ -147,9 +147,9 @@ class Cache:
         }
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with replacing(rows) as temporary:
+            with atomic_write(rows) as temporary:
                 temporary.write_bytes(data)
-            with replacing(description) as temporary:
+            with atomic_write(description) as temporary:
                 temporary.write_text(json.dumps(about, indent=1), encoding="utf-8")
         except OSError as error:
             raise self._unwritable(error) from error

@@ -1,8 +1,8 @@
-"""The reproduction: the report's experiments over seeds, and a verdict on every claim.
+"""The reproduction: the report's experiments over several seeds, and a verdict on each claim.
 
-    plan -> sweep of tasks -> records -> statistics -> verdicts -> results
+    plan -> run -> records -> judge -> report
 
-`plan` says what is trained, `running` trains one task, `sweep` all of them;
-`claims` says what the report says, and is fixed before anything is run; the rest
-reads records, and trains nothing.
+`plan` lists the trainings and `records` defines what is kept of each. `run` trains,
+`judge` turns records into verdicts, `report` draws tables, figures and the page. Only
+`run` trains anything. The claims and their rules were fixed before the first run.
 """

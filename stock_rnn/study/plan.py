@@ -1,74 +1,85 @@
-"""What the study trains: protocols, the grid, the sweeps. Data, not code."""
+"""What the study trains: protocols, networks, optimizers, sweeps. Data, not code."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from stock_rnn.config import OPTIMIZERS, Config
 
-#: Protocol -> the settings it changes. `appendix` is the code's split, the newest 10 %
-#: test; `text` is section 5.1's "10 % data would be randomly picked for training".
+#: Protocol -> the settings it changes. `appendix` is the split of the report's code: the
+#: newest 10 % test. `text` is section 5.1's "10 % data would be randomly picked for training".
 PROTOCOLS: dict[str, dict[str, Any]] = {
     "appendix": {"split": "chronological"},
     "text": {"split": "random"},
 }
 
-#: Layers and units of the tables; 5.1 and 5.2 are the same network.
+#: (layers, units) of the report's tables; tables 5.1 and 5.2 share a network.
 NETWORKS = ((1, 32), (1, 128), (5, 128))
 
-#: Units of the size sweep, for the claim on more than 512.
+#: Units of the size sweep, for the report's claim about more than 512.
 SIZES = (32, 64, 128, 256, 512, 1024)
 
-#: Learning rates of SGD: is it the method or its step? The report's is 0.001.
+#: Learning rates of the SGD sweep; the report's is 0.001.
 LEARNING_RATES = (0.0001, 0.001, 0.01, 0.1, 1.0)
 
+#: Seeds of the full study: the fewest that can decide all claims at once.
 SEEDS = 10
 
-#: Steps of a run that starts beside a saddle: full batches, a step an epoch.
+#: Epochs of a run that starts at a saddle. Its batch is the whole set: one step an epoch.
 ESCAPE_STEPS = 1000
 
-#: What the source of the prices is called; the prices themselves are told by their hash.
-_DATA = (
+# Settings that say where the prices come from. They are not part of a task's key, which has
+# the hash of the prices instead.
+_PRICE_SETTINGS = (
     *("symbol", "source", "csv", "date_column", "close_column", "decimal"),
     *("period", "start", "end"),
 )
 
-# Counted up when the same task would leave another record.
+# Part of every key. Raise it when the same task would produce a different record.
 _FORMAT = 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Task:
-    """One training and what is measured of it.
+    """One training and what is measured during it.
 
     Attributes:
         config: the settings of the training.
-        start: "drawn", the initial weights of the seed; "saddle", beside a strict
-            saddle that is constructed in `stock_rnn.study.run.saddle_start`.
-        deep: epochs after which the costly measurements are made (negative index, shares in
-            the negative subspace, preconditioned spectrum); 0 is before the first.
-        probes: random probes of the negative index.
+        start: "drawn": the seed's initial weights; "saddle": next to a strict saddle,
+            see `stock_rnn.study.run.saddle_start`.
+        detailed_epochs: epochs after which the costly measurements are made (negative
+            index, shares in the negative subspace, preconditioned spectrum); 0 is before
+            the first epoch. Serialized as "deep".
+        probes: random vectors for the estimate of the negative index.
     """
 
     config: Config
     start: str = "drawn"
-    deep: tuple[int, ...] = ()
+    detailed_epochs: tuple[int, ...] = ()
     probes: int = 4
 
     def key(self, prices_sha256: str, versions: dict[str, str]) -> str:
-        """What the record is kept under: a hash of all that its numbers depend on.
+        """The name of the task's record: a hash of everything its numbers depend on.
 
-        Where the prices came from does not count, what they are does; nor does what
-        the task is trained for, so that the sweeps share runs with the grid.
+        The prices count, their source does not. The part of the study that asks for the
+        task does not count either, so that the sweeps share runs with the grid.
+
+        Args:
+            prices_sha256: hash of the prices.
+            versions: package -> version.
+
+        Returns:
+            16 hexadecimal digits.
         """
-        settings = {k: v for k, v in self.to_dict()["config"].items() if k not in _DATA}
+        values = self.to_dict()
+        settings = {k: v for k, v in values["config"].items() if k not in _PRICE_SETTINGS}
         content = {
             "format": _FORMAT,
-            "task": {**self.to_dict(), "config": settings},
+            "task": {**values, "config": settings},
             "prices": prices_sha256,
             "versions": versions,
         }
@@ -76,30 +87,39 @@ class Task:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def cost(self) -> float:
-        """Roughly the seconds it takes, to tell the time left and to begin with the longest."""
+        """A rough estimate of its duration, seconds; for the progress bar and the order."""
         c = self.config
         share = 1.0 if c.split == "chronological" else 0.15
-        # Of an epoch of training, about that of ten products with the Hessian.
+        # One epoch of training costs about as much as ten Hessian-vector products.
         epoch = c.num_layers * (0.015 + 0.045 * (c.lstm_size / 128) ** 1.7) * share
         if self.start == "saddle":
             return 13.0
         products = 15 * c.max_epoch / c.hessian_every if c.hessian_every else 0.0
-        deep = (25 * self.probes + 60) * len(self.deep)
-        return 1.0 + 1.5 * c.num_layers + epoch * (c.max_epoch + 0.5 * products + 0.5 * deep) / 2
+        details = (25 * self.probes + 60) * len(self.detailed_epochs)
+        return 1.0 + 1.5 * c.num_layers + epoch * (c.max_epoch + 0.5 * products + 0.5 * details) / 2
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything by name, as the record keeps it."""
-        return dataclasses.asdict(self)
+        """The fields by their serialized names, for JSON."""
+        return {
+            "config": dataclasses.asdict(self.config),
+            "start": self.start,
+            "deep": self.detailed_epochs,
+            "probes": self.probes,
+        }
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Task:
         """The inverse of `to_dict`.
 
         Raises:
-            UserError, TypeError, KeyError: the values are not a task's.
+            UserError, TypeError, KeyError: the values do not describe a task.
         """
-        config = Config.from_dict(values["config"])
-        return cls(**{**values, "config": config, "deep": tuple(values["deep"])})
+        rest = {name: value for name, value in values.items() if name not in ("config", "deep")}
+        return cls(
+            config=Config.from_dict(values["config"]),
+            detailed_epochs=tuple(values["deep"]),
+            **rest,
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -107,93 +127,99 @@ class Scope:
     """How much of the study is run.
 
     Attributes:
-        seeds: 0..seeds-1.
-        protocols: names of PROTOCOLS.
-        sweeps: whether sizes, learning rates and starts beside a saddle are run too.
-        quick: a small grid that shows that everything works, and decides nothing:
-            table 5.4's network without curvature, one protocol, two starts a saddle.
+        seeds: number of seeds; they are 0, 1, ..., seeds - 1.
+        protocols: names from `PROTOCOLS`.
+        optimizers: of the grid and of the starts at a saddle.
+        sweeps: whether to run the sweeps over sizes and learning rates.
+        saddle_starts: whether to run the starts at a saddle.
+        stacked_curvature: whether to measure the curvature of networks of several layers,
+            which takes most of the time.
     """
 
     seeds: int = SEEDS
     protocols: tuple[str, ...] = tuple(PROTOCOLS)
+    optimizers: tuple[str, ...] = OPTIMIZERS
     sweeps: bool = True
-    quick: bool = False
+    saddle_starts: bool = True
+    stacked_curvature: bool = True
 
 
-QUICK = Scope(seeds=2, protocols=("appendix",), quick=True)
+#: A small study that shows that everything works. Two seeds decide nothing.
+QUICK = Scope(
+    seeds=2,
+    protocols=("appendix",),
+    optimizers=("sgd", "rmsprop"),
+    sweeps=False,
+    stacked_curvature=False,
+)
 
 
 def plan(data: dict[str, Any], scope: Scope) -> list[Task]:
-    """All tasks of a study, each once, the longest first.
+    """All tasks of a study, without duplicates, the longest first.
 
     Args:
-        data: the settings of `Config` that say which prices.
-        scope: how much.
+        data: the settings of `Config` that say which prices to use.
+        scope: how much to run.
     """
     tasks = []
     for seed in range(scope.seeds):
         for protocol in scope.protocols:
             base = {**data, **PROTOCOLS[protocol], "seed": seed}
-            tasks += _grid(base, NETWORKS, _optimizers(scope), scope.quick)
+            tasks += _grid(base, NETWORKS, scope.optimizers, scope.stacked_curvature)
         base = {**data, **PROTOCOLS["appendix"], "seed": seed}
-        if scope.quick:
-            tasks += _beside_saddle(base, ("sgd", "rmsprop"))
-        elif scope.sweeps:
+        if scope.sweeps:
             tasks += _grid(base, [(1, size) for size in SIZES], ("rmsprop",))
-            tasks += _rates(base)
-            tasks += _beside_saddle(base, OPTIMIZERS)
+            tasks += _learning_rates(base)
+        if scope.saddle_starts:
+            tasks += _saddle_starts(base, scope.optimizers)
     return sorted(dict.fromkeys(tasks), key=lambda task: -task.cost())
-
-
-def _optimizers(scope: Scope) -> Sequence[str]:
-    return ("sgd", "rmsprop") if scope.quick else OPTIMIZERS
 
 
 def _grid(
     base: dict[str, Any],
     networks: Iterable[tuple[int, int]],
     optimizers: Iterable[str],
-    quick: bool = False,
+    stacked_curvature: bool = True,
 ) -> list[Task]:
     return [
-        measured({**base, "num_layers": layers, "lstm_size": size, "optimizer": optimizer}, quick)
+        _training(
+            {**base, "num_layers": layers, "lstm_size": size, "optimizer": optimizer},
+            curvature=size <= 128 and (layers == 1 or stacked_curvature),
+        )
         for layers, size in networks
         for optimizer in optimizers
     ]
 
 
-def measured(settings: dict[str, Any], quick: bool = False) -> Task:
-    """The task of a configuration, with the curvature that its size can afford.
-
-    The ends every epoch for 32 units, every fifth for more, every tenth for five layers,
-    none above 128 units. One rule for all parts of the study, so that they share runs.
-    """
-    config = Config(**settings)
-    layers, size = config.num_layers, config.lstm_size
-    if size > 128 or (quick and layers > 1):
-        return Task(config=dataclasses.replace(config, hessian_every=0))
-    if size == 32 and layers == 1:
-        return Task(config=dataclasses.replace(config, hessian_every=1), deep=(0, *_tens(config)))
-    if layers == 1:
-        config, last = dataclasses.replace(config, hessian_every=5), config.max_epoch
-        return Task(config=config, deep=(0, last // 2, last))
-    config = dataclasses.replace(config, hessian_every=10)
-    return Task(config=config, deep=(config.max_epoch,), probes=2)
-
-
-def _tens(config: Config) -> tuple[int, ...]:
-    return tuple(range(10, config.max_epoch + 1, 10))
-
-
-def _rates(base: dict[str, Any]) -> list[Task]:
+def _learning_rates(base: dict[str, Any]) -> list[Task]:
     return [
-        measured({**base, "optimizer": "sgd", "init_learning_rate": rate})
+        _training({**base, "optimizer": "sgd", "init_learning_rate": rate}, curvature=True)
         for rate in LEARNING_RATES
     ]
 
 
-def _beside_saddle(base: dict[str, Any], optimizers: Iterable[str]) -> list[Task]:
-    """The theory's setting: the whole gradient, no dropout, a constant learning rate."""
+def _training(settings: dict[str, Any], *, curvature: bool) -> Task:
+    """The task of a configuration, its curvature measured as often as its size allows.
+
+    Every epoch for one layer of 32 units, every fifth for other single layers, every tenth
+    for several layers. One rule for all parts of the study, so that they share runs.
+    """
+    config = Config(**settings)
+    last = config.max_epoch
+    if not curvature:
+        return Task(config=dataclasses.replace(config, hessian_every=0))
+    if config.num_layers > 1:
+        config = dataclasses.replace(config, hessian_every=10)
+        return Task(config=config, detailed_epochs=(last,), probes=2)
+    if config.lstm_size == 32:
+        config = dataclasses.replace(config, hessian_every=1)
+        return Task(config=config, detailed_epochs=(0, *range(10, last + 1, 10)))
+    config = dataclasses.replace(config, hessian_every=5)
+    return Task(config=config, detailed_epochs=(0, last // 2, last))
+
+
+def _saddle_starts(base: dict[str, Any], optimizers: Iterable[str]) -> list[Task]:
+    """The setting of the theory: full batches, no dropout, a constant learning rate."""
     return [
         Task(
             config=Config(
@@ -206,7 +232,7 @@ def _beside_saddle(base: dict[str, Any], optimizers: Iterable[str]) -> list[Task
                 hessian_every=100,
             ),
             start="saddle",
-            deep=(0,),
+            detailed_epochs=(0,),
             probes=1,
         )
         for optimizer in optimizers

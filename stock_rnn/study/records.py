@@ -1,4 +1,4 @@
-"""The record of a finished task, and the table of all of them."""
+"""The record of a finished task: what is kept of it, and its file."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import dataclasses
 import importlib.metadata
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from stock_rnn.config import Config
@@ -18,44 +18,46 @@ from stock_rnn.errors import UserError
 from stock_rnn.files import write_json
 from stock_rnn.study.plan import Task
 
-#: How small a gradient counts, as a share of the norm at the drawn weights.
+#: A gradient is small if its norm is at most this share of the norm at the initial weights.
 SMALL_GRADIENT = 1e-2
 
-#: How small a curvature counts where kinds of points are told, as a share of the first.
+#: `Record.critical_point` ignores curvature below this share of the initial spectrum's largest.
 SMALL_CURVATURE = 1e-3
 
-#: A start beside a saddle has left it once its distance has grown so much: e-fold, for which
-#: gradient descent of rate ε takes 1/(ε|λ_min|) steps, as long as that is many.
-ESCAPED = math.e
+#: A run has left its saddle once its distance has grown by this factor, e. Gradient descent
+#: with learning rate ε takes about 1/(ε|λ_min|) steps for that.
+ESCAPE_FACTOR = math.e
 
-#: The report's pictures show so many days; intersections are counted in them.
+#: Days in the report's figures; intersections are counted over them.
 SHOWN_DAYS = 100
 
 _PACKAGES = ("tensorflow", "keras", "numpy")
 
 
 def versions() -> dict[str, str]:
-    """The versions that a record's bits depend on."""
+    """The installed versions that a record's numbers depend on: package -> version."""
     return {name: importlib.metadata.version(name) for name in _PACKAGES}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Record:
-    """All that is kept of a finished task.
+    """What is kept of a finished task.
 
     Attributes:
-        key: its hash.
+        key: the task's key, and the name of the file.
         task: what was run.
-        data: what the prices were (`runs.describe_data`).
-        versions: of the packages its bits depend on.
-        seconds: it took.
-        steps_per_epoch: optimizer steps.
+        data: description of the prices (`runs.describe_data`).
+        versions: package -> version, of the packages that the numbers depend on.
+        seconds: duration.
+        steps_per_epoch: optimizer steps in an epoch.
         diverged: the epoch in which the loss diverged, or None.
-        epochs: column -> values, a row before the first epoch and after each (m,).
-        persistence: set -> MSE of predicting 0, which is persistence.
-        predictions: dates, actual, predicted, predicted_dropout of the test set, flat;
-            empty for runs that start beside a saddle or diverged.
-        saddle: closed-form λ_min and radius of the start; empty unless it is one.
+        epochs: column -> values (m,): one before the first epoch and one after each; NaN
+            where nothing was measured.
+        persistence: "train" or "test" -> MSE of persistence, which predicts 0.
+        predictions: "dates", "actual", "predicted" and "predicted_dropout" of the test set,
+            flat; empty for runs that diverged or start at a saddle.
+        saddle: "lambda_min" in closed form and "radius" of the start; empty unless the run
+            starts at a saddle.
     """
 
     key: str
@@ -77,18 +79,26 @@ class Record:
 
     @property
     def protocol(self) -> str:
-        """The protocol that its split belongs to."""
+        """The protocol that has this split."""
         return "appendix" if self.config.split == "chronological" else "text"
 
+    @property
+    def network(self) -> tuple[int, int]:
+        """(layers, units)."""
+        return self.config.num_layers, self.config.lstm_size
+
     def last(self, column: str) -> float:
-        """The value after the last epoch; inf for the losses of a run that diverged."""
+        """A column's value after the last epoch.
+
+        NaN if the column was not measured; infinite for the losses of a run that diverged.
+        """
         if self.diverged is not None and "loss" in column:
             return math.inf
         values = self.epochs.get(column)
         return math.nan if values is None else float(values[-1])
 
     def at_saddle(self) -> NDArray[np.bool_]:
-        """(m,): small gradient and certified negative eigenvalue; False if not measured."""
+        """(m,): small gradient and certified negative eigenvalue; False where not measured."""
         if "gradient_norm" not in self.epochs:
             return np.zeros(len(self.epochs["epoch"]), dtype=bool)
         norm = self.epochs["gradient_norm"]
@@ -96,11 +106,13 @@ class Record:
         return np.asarray(small & (self.epochs["certified_negative"] == 1.0))
 
     def critical_point(self) -> str:
-        """The kind of point the run ends at, by `classify_critical_point`; "" if not measured.
+        """The kind of point that the run ends at, by `classify_critical_point`.
 
-        With a gradient small as in `at_saddle`, and curvature that counts from 1e-3 of the
-        first largest on: a stricter saddle than `at_saddle`'s, where any certified negative
-        eigenvalue counts.
+        Stricter than `at_saddle`, for which any certified negative eigenvalue counts: here
+        curvature below `SMALL_CURVATURE` of the first is ignored.
+
+        Returns:
+            The kind; "" if the run diverged or the curvature was not measured.
         """
         from stock_rnn.curvature import ExtremeEigenpairs, classify_critical_point
 
@@ -124,76 +136,75 @@ class Record:
         ).kind
 
     def intersections(self, *, dropout: bool) -> float:
-        """How often predicted and actual cross in the newest days the report shows."""
+        """How often predicted and actual cross in the newest `SHOWN_DAYS` days.
+
+        Args:
+            dropout: whether to take the predictions with dropout on.
+
+        Returns:
+            The count; NaN for a run without predictions.
+        """
         if not self.predictions:
             return math.nan
         newest = slice(-SHOWN_DAYS, None)
         predicted = self.predictions["predicted_dropout" if dropout else "predicted"][newest]
         above = np.sign(np.subtract(predicted, self.predictions["actual"][newest]))
-        # A day on which they are equal is a crossing if they part on the other side.
+        # Skip days on which both are equal: a crossing is a change of sign across them.
         above = above[above != 0.0]
         return float(np.count_nonzero(above[1:] * above[:-1] < 0))
 
     def command(self) -> str:
-        """What trains it again, on one thread as the study does; "" if train.py cannot."""
+        """The command that repeats the training, on one thread as here.
+
+        "" for a start at a saddle, which train.py does not have.
+        """
         if self.task.start != "drawn":
             return ""
         return f"TF_NUM_INTRAOP_THREADS=1 {self.config.command()}"
 
-    def row(self) -> dict[str, Any]:
-        """The record as one row of runs.csv."""
-        config = self.config
-        return {
-            "run": self.key,
-            "protocol": self.protocol,
-            "start": self.task.start,
-            "optimizer": config.optimizer,
-            "num_layers": config.num_layers,
-            "lstm_size": config.lstm_size,
-            "init_learning_rate": config.init_learning_rate,
-            "max_epoch": config.max_epoch,
-            "seed": config.seed,
-            "diverged": "" if self.diverged is None else self.diverged,
-            **{f"persistence_{name}": self.persistence[name] for name in ("train", "test")},
-            **{name: self.last(name) for name in _LAST},
-            "at_saddle": int(self.at_saddle()[-1]),
-            "critical_point": self.critical_point(),
-            "intersections": self.intersections(dropout=False),
-            "intersections_dropout": self.intersections(dropout=True),
-            "command": self.command(),
+
+class Study:
+    """Finished records, looked up by what was run.
+
+    Args:
+        records: in any order.
+    """
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self.records = list(records)
+
+    def runs(
+        self,
+        protocol: str,
+        network: tuple[int, int],
+        optimizer: str,
+        *,
+        start: str = "drawn",
+        rate: float = 0.001,
+    ) -> dict[int, Record]:
+        """Seed -> record, by ascending seed.
+
+        Args:
+            protocol: a name from `plan.PROTOCOLS`.
+            network: (layers, units).
+            optimizer: its name.
+            start: `Task.start`.
+            rate: initial learning rate.
+        """
+        found = {
+            r.config.seed: r
+            for r in self.records
+            if r.protocol == protocol
+            and r.network == network
+            and r.config.optimizer == optimizer
+            and r.task.start == start
+            and r.config.init_learning_rate == rate
         }
-
-
-_LAST = (
-    "train_loss",
-    "test_loss",
-    "train_loss_dropout",
-    "test_loss_dropout",
-    "gradient_norm",
-    "lambda_min",
-    "residual_min",
-    "rounding",
-    "certified_negative",
-    "lambda_max",
-    "residual_max",
-    "preconditioned_max",
-    "stability_line",
-    "negative_index",
-    "negative_index_error",
-    "gradient_negative_share",
-    "update_negative_share",
-)
-
-
-def table(records: list[Record]) -> pd.DataFrame:
-    """A row a run, in an order that does not depend on which was finished first."""
-    rows = pd.DataFrame([record.row() for record in records])
-    order = ["protocol", "start", "num_layers", "lstm_size", "optimizer", "init_learning_rate"]
-    return rows.sort_values([*order, "seed", "run"], ignore_index=True)
+        return dict(sorted(found.items()))
 
 
 def to_json(record: Record) -> dict[str, Any]:
-    """A record as strict JSON has it, with null for NaN."""
+    """A record as strict JSON, with null for values that are not finite."""
     fields = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
     epochs = {
         name: [value if math.isfinite(value) else None for value in values.tolist()]
@@ -203,10 +214,10 @@ def to_json(record: Record) -> dict[str, Any]:
 
 
 def from_json(content: dict[str, Any]) -> Record:
-    """The inverse of `to_json`.
+    """The inverse of `to_json`, with NaN for null.
 
     Raises:
-        ValueError, KeyError, TypeError, AttributeError, UserError: it is not a record's.
+        ValueError, KeyError, TypeError, AttributeError, UserError: the content is no record.
     """
     epochs = {
         name: np.array([np.nan if v is None else v for v in values], dtype=np.float64)
@@ -216,7 +227,7 @@ def from_json(content: dict[str, Any]) -> Record:
 
 
 def save(path: Path, record: Record) -> None:
-    """Write a record as strict JSON, whole or not at all."""
+    """Write a record to a temporary file and rename it."""
     write_json(path, to_json(record))
 
 
@@ -224,11 +235,11 @@ def load(path: Path) -> Record:
     """Read a record.
 
     Raises:
-        UserError: the file is damaged.
+        UserError: the file cannot be read or is damaged.
     """
     try:
         record = from_json(json.loads(path.read_text(encoding="utf-8")))
-        # It names folders elsewhere, so it must be what the file is called.
+        # The key is used as a folder name, so it must not be another file's or a path.
         if record.key != path.stem:
             raise ValueError(f"it is the record of {record.key!r}")
         return record

@@ -1,4 +1,4 @@
-"""What is trained, how often, and under which key it is kept."""
+"""What is trained, how often, and the keys of the records."""
 
 import dataclasses
 import json
@@ -48,31 +48,34 @@ def runs(tasks, *, start="drawn", **settings):
 # Sizes
 
 
-def test_a_seed_has_the_grid_and_what_the_sweeps_add_to_it(full):
-    # 3 networks x 4 optimizers x 2 protocols; sizes 64, 256, 512, 1024; four rates that
-    # are not the report's; a start beside a saddle for each optimizer.
+def test_a_seed_has_the_grid_the_sweeps_and_the_saddle_starts(full):
+    # 3 networks x 4 optimizers x 2 protocols; sizes 64, 256, 512, 1024; four learning rates
+    # besides the report's; a start at a saddle for each optimizer.
     assert len(full) == SEEDS * (24 + 4 + 4 + 4)
     for seed in range(SEEDS):
         assert len(runs(full, seed=seed)) == 32
         assert len(runs(full, seed=seed, start="saddle")) == 4
 
 
-def test_without_sweeps_there_is_the_grid_alone():
-    tasks = plan(DATA, Scope(seeds=3, sweeps=False))
+def test_without_sweeps_and_saddle_starts_only_the_grid_is_left():
+    tasks = plan(DATA, Scope(seeds=3, sweeps=False, saddle_starts=False))
     assert len(tasks) == 3 * 24
     assert {task.start for task in tasks} == {"drawn"}
-    assert len(plan(DATA, Scope(seeds=3, sweeps=False, protocols=("text",)))) == 3 * 12
+    assert (
+        len(plan(DATA, Scope(seeds=3, protocols=("text",), sweeps=False, saddle_starts=False)))
+        == 3 * 12
+    )
 
 
-def test_the_quick_study_is_small_and_of_one_protocol(quick):
-    # 3 networks x 2 optimizers, and two starts beside a saddle, for two seeds.
+def test_the_quick_study_is_small_and_has_one_protocol(quick):
+    # 3 networks x 2 optimizers, and two starts at a saddle, for two seeds.
     assert len(quick) == 2 * (6 + 2)
     assert {task.config.split for task in quick} == {"chronological"}
     assert [task.config.hessian_every for task in runs(quick, num_layers=5)] == [0] * 4
 
 
 @pytest.mark.parametrize("scope", [Scope(), QUICK, Scope(seeds=1, sweeps=False)])
-def test_every_task_is_there_once_and_the_longest_come_first(scope):
+def test_tasks_are_distinct_and_the_longest_come_first(scope):
     tasks = plan(DATA, scope)
     assert len(set(tasks)) == len(tasks)
     assert len({task.key("0", VERSIONS) for task in tasks}) == len(tasks)
@@ -86,10 +89,10 @@ def test_every_task_is_there_once_and_the_longest_come_first(scope):
     [{"lstm_size": 33}, {"num_layers": 2}, {"max_epoch": 51}, {"hessian_every": 4}],
     ids=str,
 )
-def test_what_trains_or_measures_more_costs_more(more):
+def test_more_training_or_measuring_costs_more(more):
     config = Config(hessian_every=5)
     assert Task(config=dataclasses.replace(config, **more)).cost() > Task(config=config).cost()
-    assert Task(config=config, deep=(0,)).cost() > Task(config=config).cost()
+    assert Task(config=config, detailed_epochs=(0,)).cost() > Task(config=config).cost()
     assert (
         Task(config=config).cost() > Task(config=dataclasses.replace(config, split="random")).cost()
     )
@@ -108,22 +111,22 @@ def test_the_sweeps_share_runs_with_the_grid(full):
     assert Config().init_learning_rate in LEARNING_RATES
 
 
-# What is measured of it
+# What is measured
 
 
-def test_what_is_costly_is_measured_when_the_ends_are(full, quick):
-    measured = [task for task in (*full, *quick) if task.deep]
+def test_detailed_measurements_are_made_when_the_curvature_is_measured(full, quick):
+    measured = [task for task in (*full, *quick) if task.detailed_epochs]
     assert len(measured) > 100
     for task in measured:
         every, last = task.config.hessian_every, task.config.max_epoch
         assert every > 0
-        assert all(epoch % every == 0 and epoch <= last for epoch in task.deep)
+        assert all(epoch % every == 0 and epoch <= last for epoch in task.detailed_epochs)
         assert last % every == 0  # Verdicts are about the end.
-        assert task.start == "saddle" or last in task.deep
+        assert task.start == "saddle" or last in task.detailed_epochs
 
 
 @pytest.mark.parametrize(
-    ("network", "every", "deep"),
+    ("network", "every", "detailed"),
     [
         ((1, 32), 1, (0, 10, 20, 30, 40, 50)),
         ((1, 128), 5, (0, 25, 50)),
@@ -132,13 +135,15 @@ def test_what_is_costly_is_measured_when_the_ends_are(full, quick):
         ((1, 1024), 0, ()),
     ],
 )
-def test_a_network_is_measured_as_often_as_its_size_affords(full, network, every, deep):
+def test_larger_networks_are_measured_less_often(full, network, every, detailed):
     found = runs(full, num_layers=network[0], lstm_size=network[1])
     assert found
-    assert {(task.config.hessian_every, task.deep) for task in found} == {(every, deep)}
+    assert {(task.config.hessian_every, task.detailed_epochs) for task in found} == {
+        (every, detailed)
+    }
 
 
-def test_a_run_beside_a_saddle_takes_whole_gradients_without_noise(full):
+def test_a_start_at_a_saddle_uses_full_batches_without_dropout(full):
     saddles = runs(full, start="saddle", seed=3)
     assert sorted(task.config.optimizer for task in saddles) == sorted(OPTIMIZERS)
     for config in (task.config for task in saddles):
@@ -153,7 +158,7 @@ def test_a_run_beside_a_saddle_takes_whole_gradients_without_noise(full):
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("table", [name for name in PRESETS if name.startswith("table5.")])
-def test_a_preset_of_a_table_is_trained_on_every_seed(full, table, protocol):
+def test_the_preset_of_each_table_is_trained_on_every_seed(full, table, protocol):
     wanted = resolve(table, {**DATA, **PROTOCOLS[protocol]})
     found = [
         task.config.seed
@@ -163,7 +168,7 @@ def test_a_preset_of_a_table_is_trained_on_every_seed(full, table, protocol):
     assert sorted(found) == list(range(SEEDS))
 
 
-def test_the_tables_are_the_grids_networks_and_the_first_two_share_one():
+def test_the_tables_networks_are_in_the_grid():
     presets = [name for name in PRESETS if name.startswith("table5.")]
     assert [f"table{number}" for number in REPORT_TABLES] == presets
     for number, (network, optimizer, *_) in REPORT_TABLES.items():
@@ -175,7 +180,7 @@ def test_the_tables_are_the_grids_networks_and_the_first_two_share_one():
 
 # Keys
 
-TASK = Task(config=Config(**DATA), deep=(0, 50))
+TASK = Task(config=Config(**DATA), detailed_epochs=(0, 50))
 
 
 def other_value(field):
@@ -209,13 +214,15 @@ def test_the_key_depends_on_every_setting(field):
 
 
 @pytest.mark.parametrize(
-    "change", [{"start": "saddle"}, {"deep": (0,)}, {"deep": (50, 0)}, {"probes": 5}], ids=str
+    "change",
+    [{"start": "saddle"}, {"detailed_epochs": (0,)}, {"detailed_epochs": (50, 0)}, {"probes": 5}],
+    ids=str,
 )
 def test_the_key_depends_on_what_is_measured(change):
     assert dataclasses.replace(TASK, **change).key("0", VERSIONS) != TASK.key("0", VERSIONS)
 
 
-def test_the_key_depends_on_prices_versions_and_the_records_format(monkeypatch):
+def test_the_key_depends_on_prices_versions_and_format(monkeypatch):
     key = TASK.key("0", VERSIONS)
     assert TASK.key("1", VERSIONS) != key
     for package in VERSIONS:
@@ -232,10 +239,10 @@ def test_the_key_does_not_depend_on_where_the_prices_come_from(name):
     assert dataclasses.replace(TASK, config=config).key("0", VERSIONS) == TASK.key("0", VERSIONS)
 
 
-def test_equal_tasks_have_one_key_in_every_process():
+def test_the_key_is_the_same_in_another_process():
     program = (
         "from stock_rnn.study.plan import Task; from stock_rnn.config import Config; "
-        "print(Task(deep=(0, 50), config=Config(period='1y')).key('0', "
+        "print(Task(detailed_epochs=(0, 50), config=Config(period='1y')).key('0', "
         f"{dict(reversed(VERSIONS.items()))}))"
     )
     answer = subprocess.run(
@@ -247,10 +254,10 @@ def test_equal_tasks_have_one_key_in_every_process():
     assert int(key, 16) >= 0
 
 
-# To JSON and back
+# JSON
 
 
-def test_every_task_survives_json(full):
+def test_a_task_survives_json(full):
     for task in full:
         again = Task.from_dict(json.loads(json.dumps(task.to_dict(), allow_nan=False)))
         assert again == task
@@ -258,7 +265,7 @@ def test_every_task_survives_json(full):
         assert again.key("0", VERSIONS) == task.key("0", VERSIONS)
 
 
-def test_what_is_not_a_task_is_refused():
+def test_values_that_are_no_task_are_refused():
     values = TASK.to_dict()
     with pytest.raises(KeyError):
         Task.from_dict({name: v for name, v in values.items() if name != "deep"})

@@ -291,9 +291,11 @@ class HessianOperator(Operator):
         if self._check:
             # Where the gradient is not finite, there is nothing to compare yet.
             with contextlib.suppress(NonFiniteError):
-                self._verified = verify_session(
+                agrees = verify_session(
                     self._session, self._theta, self._objective, self.first_batch()
                 )
+                # A layer may read a variable in a way that no gradient follows.
+                self._verified = agrees and not self._session.unreached
                 self._check = False
                 self._check_batches()
         return self._session
@@ -385,6 +387,7 @@ def _warn_of_unreached(variables: Sequence[keras.Variable]) -> None:
         names = ", ".join(v.path for v in variables)
         warnings.warn(
             f"No gradient of the loss reaches {names}: their rows and columns of the Hessian "
-            "are zero.",
+            "are zero, and nothing is certified. If the loss does not depend on them, leave them "
+            "out by variables=...",
             stacklevel=2,
         )

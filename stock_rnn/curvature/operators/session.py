@@ -16,6 +16,7 @@ Python. So the call asks Python for it:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -117,6 +118,7 @@ class ProductSession:
 
         Raises:
             NonFiniteError: The gradient or a product is not finite.
+        SecondDerivativeError: A function in the graph has none.
         """
         routine: list[MatvecRoutine[None]] = []
 
@@ -136,6 +138,14 @@ class ProductSession:
         self._reply, self._failure = reply, None
         try:
             count, products = self._graph(batch, tf.constant(at, tf.float64))
+        except tf.errors.NotFoundError as error:
+            # What TensorFlow writes for the gradient of a function that has none.
+            if "SymbolicGradient" not in str(error):
+                raise
+            raise SecondDerivativeError(
+                "TensorFlow has no second derivative of a function in the loss or in a layer: "
+                f"{_node(error)}. Replace it by plain operations."
+            ) from error
         finally:
             self._reply = _no_routine
         if self._failure is not None:
@@ -216,6 +226,12 @@ class ProductSession:
 def densified(gradient: Any) -> Any:
     """A gradient of an embedding as a plain tensor; anything else as it is."""
     return tf.convert_to_tensor(gradient) if isinstance(gradient, tf.IndexedSlices) else gradient
+
+
+def _node(error: Exception) -> str:
+    """The operation that an error of TensorFlow's is about."""
+    found = re.search(r"\{\{node (?:gradient_tape/)?(\S+?)/?\}\}", str(error))
+    return found[1] if found else "an unnamed operation"
 
 
 def _no_routine(loss: float, vector: Array) -> None:

@@ -19,7 +19,6 @@ from stock_rnn.curvature.operators.protocol import Array, MatvecRoutine
 
 # The scalars of a measurement: with the callback's name before them they are keys in
 # Keras's `logs`, and TensorBoard's tags.
-TAG_PREFIX = "hessian/"
 HISTOGRAM = "eigenvalues"
 REASON = "critical_point_reason"
 SCALARS = (

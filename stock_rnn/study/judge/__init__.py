@@ -1,1 +1,1 @@
-"""From records to verdicts."""
+"""Statistics over seeds, claims, and verdicts: records in, verdicts out."""

@@ -1,4 +1,4 @@
-"""Saddles as they were met: when a run was at one, and for how long; and escapes from one."""
+"""When a run was at a saddle and for how long; how a run left a constructed saddle."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ import math
 
 import numpy as np
 
-from stock_rnn.study.judge.claims import escape_step
+from stock_rnn.study.judge.measures import escape_step
 from stock_rnn.study.records import Record
 
 
 @dataclasses.dataclass(frozen=True)
 class Episode:
-    """A stay at a saddle: consecutive measured epochs with a small gradient and λ_min < 0.
+    """Consecutive measured epochs at a saddle, by `Record.at_saddle`.
 
     Attributes:
-        entry: the first measured epoch of the stay.
+        entry: the first measured epoch at the saddle.
         exit: the first measured epoch after it; None if the run ended there.
-        steps: optimizer steps from entry to exit, or to the end; NaN if it was entered last.
+        steps: optimizer steps from entry to exit, or to the end of the run; NaN if the entry
+            is the last measured epoch.
         eigenvalue: λ_min at entry.
-        predicted_steps: 1/(ε|λ_min|) at entry: in which gradient descent leaves e-fold.
+        predicted_steps: 1/(ε|λ_min|) at entry, the steps in which gradient descent gets e
+            times as far away.
     """
 
     entry: int
@@ -31,13 +33,13 @@ class Episode:
 
 
 def episodes(record: Record) -> list[Episode]:
-    """The stays of a run, in order."""
+    """The episodes of a run, in order."""
     columns = record.epochs
     if "gradient_norm" not in columns:
         return []
     measured = np.flatnonzero(np.isfinite(columns["gradient_norm"]))
     at = record.at_saddle()[measured]
-    # A stay begins where the sign rises and ends where it falls.
+    # An episode begins where the indicator rises and ends where it falls.
     edges = np.diff(np.concatenate([[0], at.astype(int), [0]]))
     found = []
     for begin, end in zip(np.flatnonzero(edges > 0), np.flatnonzero(edges < 0), strict=True):
@@ -59,16 +61,16 @@ def episodes(record: Record) -> list[Episode]:
 
 @dataclasses.dataclass(frozen=True)
 class Escape:
-    """A run that starts beside a constructed saddle.
+    """How a run that starts at a constructed saddle left it.
 
     Attributes:
         eigenvalue: λ_min of the saddle, in closed form.
-        predicted_steps: 1/(ε|λ_min|), of plain gradient descent.
-        preconditioned_steps: 1/(ε|λ_min(D^-½HD^-½)|) with the optimizer's D at the
-            start; NaN for Adam, which has none before its first step.
-        observed_steps: until the distance along the eigenvector had grown e-fold; inf if
-            it had not when the run ended.
-        run_steps: how long that was.
+        predicted_steps: 1/(ε|λ_min|), the prediction for plain gradient descent.
+        preconditioned_steps: 1/(ε|λ_min(D^-½HD^-½)|) with the optimizer's D at the start;
+            NaN for Adam, which has no D before its first step.
+        observed_steps: steps until the distance along the eigenvector had grown by
+            `ESCAPE_FACTOR`; infinite if it had not when the run ended.
+        run_steps: steps of the whole run.
     """
 
     eigenvalue: float
@@ -79,13 +81,16 @@ class Escape:
 
 
 def escape(record: Record) -> Escape:
-    """What came of a start beside a saddle."""
-    eigenvalue, rate = record.saddle["lambda_min"], record.config.init_learning_rate
-    seen = record.epochs.get("preconditioned_min", np.array([math.nan]))[0]
+    """The escape of a run that starts at a constructed saddle."""
+
+    def predicted(eigenvalue: float) -> float:
+        return float(1.0 / (record.config.init_learning_rate * abs(eigenvalue)))
+
+    preconditioned = record.epochs.get("preconditioned_min", np.array([math.nan]))[0]
     return Escape(
-        eigenvalue=eigenvalue,
-        predicted_steps=1.0 / (rate * abs(eigenvalue)),
-        preconditioned_steps=float(1.0 / (rate * abs(seen))) if seen < 0 else math.nan,
+        eigenvalue=record.saddle["lambda_min"],
+        predicted_steps=predicted(record.saddle["lambda_min"]),
+        preconditioned_steps=predicted(preconditioned) if preconditioned < 0 else math.nan,
         observed_steps=escape_step(record),
         run_steps=float(record.epochs["step"][-1]),
     )

@@ -1,4 +1,4 @@
-"""What many seeds say together: interquartile means, probabilities of improvement, intervals.
+"""Statistics over seeds: interquartile means, shares, probabilities of improvement, intervals.
 
 Sources: Agarwal, Schwarzer, Castro, Courville, Bellemare, "Deep Reinforcement Learning
 at the Edge of the Statistical Precipice", NeurIPS 2021 (rliable), sections 4.2 and 4.3;
@@ -24,6 +24,9 @@ CONFIDENCE = 0.95
 
 _RESAMPLES = 20_000
 
+# Of the resampling.
+_SEED = 0
+
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
@@ -31,9 +34,10 @@ class Summary:
 
     Attributes:
         value: the statistic.
-        interval: at 95 %.
-        simultaneous: at the level that holds for a whole family of claims at once.
-        seeds: how many it rests on.
+        interval: (low, high), at 95 %; NaN if there is none.
+        simultaneous: (low, high), at the level at which the intervals of all claims of a
+            family hold simultaneously with 95 %; NaN if there is none.
+        seeds: number of seeds.
     """
 
     value: float
@@ -43,45 +47,42 @@ class Summary:
 
 
 def iqm(values: Array, axis: int = -1) -> Any:
-    """The interquartile mean: that of the middle half, a quarter cut off at each end."""
+    """The interquartile mean: the mean without the lowest and the highest quarter."""
     return scipy.stats.trim_mean(values, 0.25, axis=axis)
 
 
-def family_level(claims: int, *, confidence: float = CONFIDENCE) -> float:
-    """The confidence of each of so many intervals that all hold at once (Bonferroni)."""
-    return 1.0 - (1.0 - confidence) / claims
+def family_level(claims: int) -> float:
+    """The confidence of each interval so that all of them hold with 95 % (Bonferroni)."""
+    return 1.0 - (1.0 - CONFIDENCE) / claims
 
 
 def least_seeds(confidence: float) -> int:
-    """How many seeds an interval of that confidence needs.
+    """The least number of seeds for an interval of this confidence.
 
-    No interval over n independent values can be surer than the one from the smallest
-    to the largest, which misses the median with probability 2^(1-n).
+    The widest interval over n independent values is from the smallest to the largest. It
+    misses the median with probability 2^(1-n).
     """
     return math.ceil(1.0 + math.log2(1.0 / (1.0 - confidence)))
 
 
-def summarize(
-    values: Array, *, statistic: Statistic = iqm, claims: int = 1, seed: int = 0
-) -> Summary:
-    """A location of one value a seed, with expanded percentile intervals.
+def summarize(values: Array, *, statistic: Statistic = iqm, claims: int = 1) -> Summary:
+    """The location of one value a seed, with expanded percentile intervals.
 
-    The percentile interval of the bootstrap is too short for few values: its width is
-    that of the normal distribution with the variance Σ(x-x̄)²/n. The expanded one takes
-    the percentiles at Φ(-√(n/(n-1)) t_{n-1}) in place of those at Φ(z) = α/2, which
-    mends both. Resampling seeds as wholes keeps whatever is paired by seed together.
-    At the level of a large family its percentiles lie beyond those of any number of
-    resamples: the interval is then from the lowest to the highest.
+    The bootstrap's percentile interval is too short for few values. It uses the normal
+    distribution where Student's is right, and the variance Σ(x-x̄)²/n where it is
+    Σ(x-x̄)²/(n-1). The expanded interval corrects both: it takes the percentiles at
+    Φ(-√(n/(n-1)) t_{n-1}) in place of those at Φ(z) = α/2. For a large family these lie
+    beyond the percentiles of any number of resamples, and the interval reaches from the
+    lowest to the highest resample.
 
     Args:
         values: (n,), one a seed.
         statistic: (values, axis=...) -> location; `iqm` or `np.mean`.
-        claims: the size of the family that `simultaneous` holds for.
-        seed: of the resampling.
+        claims: size of the family that `simultaneous` holds for.
 
     Returns:
-        NaN intervals for fewer seeds than an interval of that level needs, and where a
-        value is not finite.
+        The summary, with NaN intervals if there are fewer seeds than the interval's level
+        needs, or a value is not finite.
     """
     values = np.asarray(values, dtype=np.float64)
     n = len(values)
@@ -92,18 +93,18 @@ def summarize(
             value = float(statistic(values))
         return Summary(value, (math.nan, math.nan), (math.nan, math.nan), n)
     levels = [CONFIDENCE, family_level(claims)]
-    interval, simultaneous = _intervals((values,), statistic, n, levels, seed)
+    interval, simultaneous = _intervals((values,), statistic, n, levels)
     return Summary(float(statistic(values)), interval, simultaneous, n)
 
 
 def summarize_share(holds: NDArray[np.bool_], *, claims: int = 1) -> Summary:
-    """The share of seeds for which something holds, with Clopper and Pearson's intervals.
+    """The share of seeds for which something holds, with Clopper and Pearson's exact intervals.
 
-    They are exact: the bootstrap has nothing to resample where all seeds agree.
+    The bootstrap would not do: where all seeds agree, all resamples are equal.
 
     Args:
         holds: (n,), one a seed.
-        claims: as in `summarize`.
+        claims: size of the family that `simultaneous` holds for.
     """
     n = len(holds)
     if n == 0:
@@ -119,31 +120,32 @@ def summarize_share(holds: NDArray[np.bool_], *, claims: int = 1) -> Summary:
     return Summary(float(np.mean(holds)), interval, simultaneous, n)
 
 
-def probability_of_improvement(
-    ours: Sequence[Array], theirs: Sequence[Array], *, seed: int = 0
-) -> Summary:
-    """P(X < Y): that a run of ours has the lower loss, the mean over tasks; ties count half.
+def probability_of_improvement(x: Sequence[Array], y: Sequence[Array]) -> Summary:
+    """P(X < Y): the probability that a run of X has the lower loss. Ties count half.
 
-    Runs are compared within tasks only. The same seeds are resampled in all of them, as
-    weights and batches are paired by seed; rliable, whose runs are not, takes others.
+    It is the mean over tasks; runs are compared within a task. Runs with the same seed share
+    weights and batches, so a resample takes the same seeds for X, Y and all tasks. rliable,
+    whose runs are not paired, resamples each by itself.
 
     Args:
-        ours, theirs: losses (n,) for each task, one a seed, the seeds in one order.
-        seed: of the resampling.
+        x, y: for each task the losses (n,), one a seed, in the same order of seeds.
+
+    Returns:
+        The summary, without a simultaneous interval.
     """
-    tasks, n = len(ours), len(ours[0])
+    tasks, n = len(x), len(x[0])
 
     def statistic(*losses: Array, axis: int = -1) -> Array:
         shares = []
-        for mine, other in zip(losses[:tasks], losses[tasks:], strict=True):
-            x, y = mine[..., :, None], other[..., None, :]
-            shares.append(((x < y) + 0.5 * (x == y)).mean(axis=(-1, -2)))
+        for one, other in zip(losses[:tasks], losses[tasks:], strict=True):
+            a, b = one[..., :, None], other[..., None, :]
+            shares.append(((a < b) + 0.5 * (a == b)).mean(axis=(-1, -2)))
         return np.mean(shares, axis=0)
 
-    data = (*ours, *theirs)
-    (interval,) = _intervals(data, statistic, n, [CONFIDENCE], seed)
+    data = (*x, *y)
+    (interval,) = _intervals(data, statistic, n, [CONFIDENCE])
     if interval[0] == interval[1]:
-        # All pairs agree, and so do resamples of them: the limit is that of n seeds that agree.
+        # All pairs agree, so all resamples are equal. Use the exact interval of n agreeing seeds.
         agreed = np.full(n, interval[0] == 1.0)
         equal = 0.0 < interval[0] < 1.0
         interval = (math.nan, math.nan) if equal else summarize_share(agreed).interval
@@ -151,9 +153,9 @@ def probability_of_improvement(
 
 
 def _intervals(
-    data: tuple[Array, ...], statistic: Any, n: int, levels: Sequence[float], seed: int
+    data: tuple[Array, ...], statistic: Any, n: int, levels: Sequence[float]
 ) -> list[tuple[float, float]]:
-    """Expanded percentile intervals at each level, from one set of resamples."""
+    """Expanded percentile intervals at each level, all from the same resamples."""
     enough = [level for level in levels if n >= least_seeds(level)]
     intervals = []
     result = None
@@ -169,7 +171,7 @@ def _intervals(
             paired=len(data) > 1,
             axis=-1,
             batch=2_000,
-            rng=np.random.default_rng(seed),
+            rng=np.random.default_rng(_SEED),
         )
         low, high = result.confidence_interval
         intervals.append((float(low), float(high)))
@@ -177,6 +179,6 @@ def _intervals(
 
 
 def expanded_level(confidence: float, n: int) -> float:
-    """The level at which the percentile interval of n values has about this confidence."""
+    """The nominal level at which a percentile interval over n values has this confidence."""
     t = scipy.stats.t.ppf(0.5 + confidence / 2.0, n - 1)
     return float(1.0 - 2.0 * scipy.stats.norm.sf(math.sqrt(n / (n - 1)) * t))

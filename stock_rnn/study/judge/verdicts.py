@@ -1,15 +1,14 @@
-"""Judging claims: the statistic with its intervals against the region, and the sentence."""
+"""Judge a claim: compare the interval of its statistic with its region, and say so in words."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from stock_rnn.study.judge.claims import CLAIMS, PRIMARY, Claim, Study, Variant
+from stock_rnn.study.judge.claims import CLAIMS, Claim
 from stock_rnn.study.judge.statistics import (
     Summary,
     family_level,
@@ -17,23 +16,25 @@ from stock_rnn.study.judge.statistics import (
     summarize,
     summarize_share,
 )
+from stock_rnn.study.judge.variants import PRIMARY, Variant
+from stock_rnn.study.records import Study
 
 REPRODUCED, NOT_REPRODUCED, UNDECIDED = "reproduced", "not reproduced", "undecided"
 
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """What the runs say of a claim.
+    """The verdict on a claim.
 
     Attributes:
-        claim: judged.
-        variant: the procedure it was judged on.
-        verdict: REPRODUCED if the simultaneous interval lies in the claim's region,
+        claim: that was judged.
+        variant: the procedure that it was judged on.
+        verdict: REPRODUCED if the simultaneous interval lies inside the claim's region,
             NOT_REPRODUCED if it lies outside, else UNDECIDED.
         summary: of the statistic, in its own units.
         values: seed -> statistic.
-        runs: keys of the records it was computed from.
-        sentence: all of that in words.
+        runs: keys of the records that the values were computed from.
+        sentence: the verdict and its numbers in words.
     """
 
     claim: Claim
@@ -45,7 +46,7 @@ class Verdict:
     sentence: str
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it, which knows neither NaN nor infinity."""
+        """The verdict for strict JSON, with null for values that are not finite."""
         return {
             "claim": self.claim.id,
             "section": self.claim.section,
@@ -65,40 +66,39 @@ class Verdict:
         }
 
 
-def judge_all(
-    study: Study, variant: Variant = PRIMARY, claims: Sequence[Claim] = CLAIMS
-) -> list[Verdict]:
-    """The verdicts on all claims, corrected for how many they are."""
-    return [judge(study, claim, variant, family=len(claims)) for claim in claims]
+def judge_all(study: Study, variant: Variant) -> list[Verdict]:
+    """The verdicts on all of `CLAIMS`, in their order, corrected for their number."""
+    return [judge(study, claim, variant, family=len(CLAIMS)) for claim in CLAIMS]
 
 
-def judge(study: Study, claim: Claim, variant: Variant = PRIMARY, *, family: int = 1) -> Verdict:
+def judge(study: Study, claim: Claim, variant: Variant = PRIMARY, *, family: int) -> Verdict:
     """The verdict on one claim.
 
     Args:
         study: the records.
         claim: to judge.
         variant: the procedure.
-        family: how many claims are judged together; the interval that decides holds
-            for all of them at once with 95 %.
+        family: number of claims that are judged together; the deciding intervals hold for
+            all of them simultaneously with 95 % confidence.
     """
     sample = claim.measure(study, variant)
     summary = _summary(claim, np.array(list(sample.values.values())), family)
     verdict = decide(summary.simultaneous, claim.region, strict=claim.strict)
     sentence = _sentence(claim, verdict, summary, sample.values, family)
     if not math.isnan(sample.persistence):
-        sentence += f" Persistence has {show(sample.persistence)}."
+        sentence += f" Persistence has {format_number(sample.persistence)}."
     return Verdict(claim, variant, verdict, summary, sample.values, sample.runs, sentence)
 
 
 def decide(
     interval: tuple[float, float], region: tuple[float, float], *, strict: bool = False
 ) -> str:
-    """Inside, outside, or neither; an interval of NaN decides nothing.
+    """REPRODUCED if the interval is inside the region, NOT_REPRODUCED if outside, else UNDECIDED.
 
     Args:
-        interval, region: their ends.
-        strict: whether the region's lower end is not part of it.
+        interval: (low, high); NaN is undecided.
+        region: (low, high), both included.
+        strict: whether the region's lower end is excluded.
     """
     low, high = interval
     above = low > region[0] if strict else low >= region[0]
@@ -130,30 +130,29 @@ def _summary(claim: Claim, values: np.ndarray, family: int) -> Summary:
 def _sentence(
     claim: Claim, verdict: str, summary: Summary, values: dict[int, float], family: int
 ) -> str:
-    words = [f"{verdict.capitalize()}:"]
     seeds, needed = summary.seeds, least_seeds(family_level(family))
     if seeds == 0:
-        return "Undecided: the runs that would tell were not made."
+        return "Undecided: there are no runs for this claim."
+    words = [f"{verdict.capitalize()}:"]
     what = "share of seeds" if claim.scale == "share" else "interquartile mean"
-    words.append(
-        f"over {seeds} {'seed' if seeds == 1 else 'seeds'} the {what} is {show(summary.value)}"
-    )
-    if lost := _without_number(claim, values):
-        why = "a run diverged, or ended before it could tell"
-        words.append(f"and {lost} of them give no number ({why}), so no interval;")
+    plural = "" if seeds == 1 else "s"
+    words.append(f"over {seeds} seed{plural} the {what} is {format_number(summary.value)}")
+    if lost := _not_finite(claim, values):
+        why = "a run diverged, or ended before the statistic was known"
+        words.append(f"and {lost} of them give no number ({why}), so there is no interval;")
     elif seeds < needed:
         words.append(f"and {needed} are needed to judge {family} claims at 95 %;")
     else:
         words.append(
-            f"{_interval(summary.interval)} (95 %), {_interval(summary.simultaneous)} with all "
-            f"{family} claims held at once;"
+            f"{_interval(summary.interval)} (95 %), {_interval(summary.simultaneous)} "
+            f"simultaneously for all {family} claims;"
         )
     words.append(f"the claim needs {_region(claim)}.")
     return " ".join(words) + _own_numbers(claim)
 
 
-def _without_number(claim: Claim, values: dict[int, float]) -> int:
-    """Of how many seeds the statistic is infinite or unknown; on a logarithm's scale, zero too."""
+def _not_finite(claim: Claim, values: dict[int, float]) -> int:
+    """Number of seeds whose statistic is not finite; on a logarithmic scale, zero counts too."""
     lowest = 0.0 if claim.scale == "log" else -math.inf
     return sum(not (math.isfinite(value) and value > lowest) for value in values.values())
 
@@ -162,25 +161,25 @@ def _own_numbers(claim: Claim) -> str:
     if math.isnan(claim.report):
         return ""
     inside = claim.region[0] <= claim.report <= claim.region[1]
-    own = f" The report's own numbers give {show(claim.report)}"
-    return own + ("." if inside else ", which is not what it says.")
+    own = f" The report's own numbers give {format_number(claim.report)}"
+    return own + ("." if inside else ", which is outside this region.")
 
 
 def _region(claim: Claim) -> str:
     low, high = claim.region
     if math.isinf(high):
-        return f"{'more than' if claim.strict else 'at least'} {show(low)}"
+        return f"{'more than' if claim.strict else 'at least'} {format_number(low)}"
     if math.isinf(low) or low == 0.0:
-        return f"at most {show(high)}"
-    return f"{show(low)} to {show(high)}"
+        return f"at most {format_number(high)}"
+    return f"{format_number(low)} to {format_number(high)}"
 
 
 def _interval(interval: tuple[float, float]) -> str:
-    return f"[{show(interval[0])}, {show(interval[1])}]"
+    return f"[{format_number(interval[0])}, {format_number(interval[1])}]"
 
 
-def show(value: float) -> str:
-    """A number as tables and sentences have it: three significant digits."""
+def format_number(value: float) -> str:
+    """A number as text, to three significant digits; a dash for NaN."""
     if math.isnan(value):
         return "–"
     if value == 0.0 or 1e-3 <= abs(value) < 1e4:

@@ -1,1 +1,1 @@
-"""Tables, figures and the page."""
+"""Tables, figures, the page and TensorBoard's files: records and verdicts in, files out."""

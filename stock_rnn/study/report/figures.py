@@ -1,4 +1,4 @@
-"""The figures of the reproduction; bands and bars are over seeds."""
+"""The figures of the study. Bands and error bars are over seeds."""
 
 from __future__ import annotations
 
@@ -8,40 +8,35 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from stock_rnn.config import OPTIMIZERS
-from stock_rnn.plots import ACTUAL, PERSISTENCE, PREDICTED
-from stock_rnn.study.judge.claims import REPORT_TABLES, Study
+from stock_rnn.study.judge.claims import REPORT_TABLES
 from stock_rnn.study.plan import NETWORKS, PROTOCOLS
-from stock_rnn.study.records import SHOWN_DAYS, SMALL_GRADIENT, Record
+from stock_rnn.study.records import SHOWN_DAYS, SMALL_GRADIENT, Record, Study
 from stock_rnn.study.report import tables
+from stock_rnn.study.report.style import (
+    ACTUAL,
+    OPTIMIZER_STYLES,
+    PERSISTENCE,
+    PREDICTED,
+    REFERENCE,
+    new_figure,
+)
 
 Array = NDArray[np.float64]
 
-# The Okabe-Ito palette, which colour-blind readers can tell apart; lines and markers
-# differ besides.
-_STYLES: dict[str, tuple[str, Any, str]] = {
-    "sgd": ("#D55E00", "-", "o"),
-    "rmsprop": ("#0072B2", "--", "s"),
-    "rmsprop-tf1": ("#CC79A7", "-.", "^"),
-    "adam": ("#009E73", ":", "D"),
-}
-assert tuple(_STYLES) == OPTIMIZERS
-
-# Figure 5.1 shows table 5.1's run, and so on.
-_PREDICTIONS = {f"figure_{name}": name for name in REPORT_TABLES}
-
+#: A figure and the records that it shows.
 Drawn = tuple[Figure, list[Record]]
 
 
 def all_figures(study: Study) -> dict[str, Drawn]:
-    """Name -> figure and the records it shows; those for which nothing was run are left out."""
+    """Name -> figure and the records it shows; figures without records are left out."""
+    # Figure 5.1 shows the runs of table 5.1, and so on.
     figures: dict[str, Drawn | None] = {
-        name: predictions(study, table) for name, table in _PREDICTIONS.items()
+        f"figure_{table}": predictions(study, table) for table in REPORT_TABLES
     }
     for protocol, network in itertools.product(PROTOCOLS, NETWORKS):
         name = f"eigenvalues_{protocol}_{network[0]}x{network[1]}"
@@ -58,8 +53,7 @@ def all_figures(study: Study) -> dict[str, Drawn]:
 def predictions(study: Study, table: str) -> Drawn | None:
     """Figure 5.x in the report's layout: the newest 100 days, actual red, predicted blue.
 
-    The line is the run of the lowest seed, the band reaches from the lowest to the
-    highest prediction of all seeds.
+    The line is the run of the lowest seed; the band is the range over all seeds.
     """
     network, optimizer, _, _ = REPORT_TABLES[table]
     runs = [r for r in study.runs("appendix", network, optimizer).values() if r.diverged is None]
@@ -69,7 +63,7 @@ def predictions(study: Study, table: str) -> Drawn | None:
     dates = np.array(runs[0].predictions["dates"][newest], dtype="datetime64[D]")
     actual = 100 * np.array(runs[0].predictions["actual"][newest])
     predicted = 100 * np.array([r.predictions["predicted"][newest] for r in runs])
-    figure, (axes,) = _figure(9, 4.2)
+    figure, (axes,) = new_figure(9, 4.2)
     axes.axhline(0.0, color=PERSISTENCE, lw=1.2, ls=":", label="persistence")
     axes.plot(dates, actual, color=ACTUAL, lw=1.4, label="actual")
     axes.plot(dates, predicted[0], color=PREDICTED, lw=1.4, ls="--", label="predicted")
@@ -90,11 +84,11 @@ def predictions(study: Study, table: str) -> Drawn | None:
 
 
 def eigenvalues(study: Study, protocol: str, network: tuple[int, int]) -> Drawn | None:
-    """Loss, gradient norm and both ends of the Hessian by epoch: median and range of seeds."""
+    """Loss, gradient norm, λ_max and λ_min of the Hessian by epoch: median and range of seeds."""
     runs = _by_optimizer(study, protocol, network, "lambda_min")
     if not runs:
         return None
-    figure, panels = _figure(11, 7.5, 2, 2)
+    figure, panels = new_figure(11, 7.5, 2, 2)
     loss, gradient, top, bottom = panels
     for name, records in runs.items():
         _band(loss, name, records, "train_loss")
@@ -104,14 +98,14 @@ def eigenvalues(study: Study, protocol: str, network: tuple[int, int]) -> Drawn 
     everything = [record for records in runs.values() for record in records]
     level = float(np.mean([r.persistence["train"] for r in everything]))
     loss.axhline(level, color=PERSISTENCE, lw=1.2, ls=":", label="persistence")
-    small = gradient.axhline(SMALL_GRADIENT, color="black", lw=0.8, label="counts as small below")
+    small = gradient.axhline(SMALL_GRADIENT, color=REFERENCE, lw=0.8, label="small below this")
     gradient.legend(handles=[small], loc="lower left", fontsize="small")
     loss.set(yscale="log", ylabel="training loss (MSE)")
     gradient.set(yscale="log", ylabel="gradient norm, share of the first")
     top.set(ylabel=r"$\lambda_{\max}$ of the Hessian", ylim=(0, None))
-    # Linear around zero, so that both signs are seen.
+    # Linear around zero, so that both signs show.
     bottom.set_yscale("symlog", linthresh=1e-4)
-    bottom.axhline(0.0, color="black", lw=0.8)
+    bottom.axhline(0.0, color=REFERENCE, lw=0.8)
     bottom.set(ylabel=r"$\lambda_{\min}$ of the Hessian")
     for axes in (top, bottom):
         axes.set_xlabel("epochs of training done")
@@ -125,7 +119,7 @@ def eigenvalues(study: Study, protocol: str, network: tuple[int, int]) -> Drawn 
 
 
 def negative_index(study: Study) -> Drawn | None:
-    """Dauphin's plot: training loss against the share of negative eigenvalues."""
+    """Training loss against the share of negative eigenvalues, as Dauphin et al. 2014 plot it."""
     measured = {
         network: runs
         for network in NETWORKS
@@ -133,14 +127,14 @@ def negative_index(study: Study) -> Drawn | None:
     }
     if not measured:
         return None
-    figure, panels = _figure(4.2 * len(measured) + 0.6, 4.6, 1, len(measured))
+    figure, panels = new_figure(4.2 * len(measured) + 0.6, 4.6, 1, len(measured))
     for axes, (network, runs) in zip(panels, measured.items(), strict=True):
         for name, records in runs.items():
             index, error, loss = (
                 np.concatenate([r.epochs[column] for r in records])
                 for column in ("negative_index", "negative_index_error", "train_loss")
             )
-            color, _, marker = _STYLES[name]
+            color, _, marker = OPTIMIZER_STYLES[name]
             bars: dict[str, Any] = {"xerr": 200 * error, "lw": 0.7, "alpha": 0.6}
             axes.errorbar(100 * index, loss, fmt=marker, ms=4, color=color, label=name, **bars)
         axes.set(
@@ -156,11 +150,11 @@ def negative_index(study: Study) -> Drawn | None:
 
 
 def negative_shares(study: Study) -> Drawn | None:
-    """How much of the gradient's and of an epoch's step's energy is in the negative subspace."""
+    """The shares of the gradient and of an epoch's update in the negative subspace, by norm²."""
     runs = _by_optimizer(study, "appendix", NETWORKS[0], "update_negative_share")
     if not runs:
         return None
-    figure, panels = _figure(11, 4.4, 1, 2)
+    figure, panels = new_figure(11, 4.4, 1, 2)
     for axes, column, what in zip(
         panels,
         ("gradient_negative_share", "update_negative_share"),
@@ -185,11 +179,11 @@ def edge_of_stability(study: Study) -> Drawn | None:
     runs = _by_optimizer(study, "appendix", NETWORKS[0], "preconditioned_max")
     if not runs:
         return None
-    figure, (axes,) = _figure(8, 4.4)
+    figure, (axes,) = new_figure(8, 4.4)
     for name, records in runs.items():
-        # Before the first step D is all epsilon, and no step is made with it.
+        # Without epoch 0: before the first step D is only epsilon, and no step uses it.
         _band(axes, name, records, "preconditioned_max", over="stability_line", first=1)
-    axes.axhline(1.0, color="black", lw=0.8)
+    axes.axhline(1.0, color=REFERENCE, lw=0.8)
     axes.set(
         yscale="log",
         xlabel="epochs of training done",
@@ -202,19 +196,19 @@ def edge_of_stability(study: Study) -> Drawn | None:
 
 
 def escapes(study: Study) -> Drawn | None:
-    """Steps to leave a constructed saddle: predicted from its eigenvalue, and observed."""
+    """Steps to leave a constructed saddle, predicted from its eigenvalue and observed."""
     table = tables.escapes(study)
     if not len(table):
         return None
-    figure, (axes,) = _figure(9.5, 5)
+    figure, (axes,) = new_figure(9.5, 5)
     names = [name for name in OPTIMIZERS if (table["optimizer"] == name).any()]
     last = float(table["run_steps"].max())
     for place, name in enumerate(names):
         of = table[table["optimizer"] == name]
         left = np.isfinite(of["observed_steps"])
-        # Seeds side by side, so that equal values can be counted.
+        # Seeds stand side by side, so that equal values remain visible.
         spread = place + np.linspace(-0.09, 0.09, len(of))
-        color, _, marker = _STYLES[name]
+        color, _, marker = OPTIMIZER_STYLES[name]
         marks: dict[str, Any] = {"color": color, "ls": "", "ms": 6}
         axes.plot(spread - 0.25, of["predicted_steps"], marker="_", **marks)
         axes.plot(spread, of["preconditioned_steps"], marker="x", **marks)
@@ -233,19 +227,19 @@ def escapes(study: Study) -> Drawn | None:
     )
     meanings = (
         ("_", "full", r"predicted for gradient descent, $1/(\varepsilon|\lambda_{\min}|)$"),
-        ("x", "full", "predicted as the optimizer sees the Hessian at the start"),
+        ("x", "full", "predicted from the preconditioned Hessian at the start"),
         ("o", "full", "observed"),
-        ("o", "none", "not left when the run ended"),
+        ("o", "none", "not escaped when the run ended"),
     )
     for marker, fill, label in meanings:
-        axes.plot([], [], ls="", marker=marker, color="black", fillstyle=fill, label=label)
+        axes.plot([], [], ls="", marker=marker, color=REFERENCE, fillstyle=fill, label=label)
     axes.set_xticks(range(len(names)), names)
     axes.set(
         yscale="log",
         ylabel="steps until e times as far from the saddle",
-        title=f"{_symbol(study.records)}, 1 x 32: beside a constructed strict saddle, full batches",
+        title=f"{_symbol(study.records)}, 1 x 32: from a constructed strict saddle, full batches",
     )
-    # Room for the legend above all marks.
+    # Space for the legend above the marks.
     axes.set_ylim(1, 300 * float(table["predicted_steps"].max()))
     axes.legend(loc="upper left", fontsize="small", ncols=2)
     return figure, [r for r in study.records if r.task.start == "saddle"]
@@ -256,34 +250,34 @@ def sizes(study: Study) -> Drawn | None:
     table = tables.sizes(study)
     if not len(table) or not np.isfinite(table["mean"]).any():
         return None
-    figure, panels = _figure(10, 4.4, 1, 2)
+    figure, panels = new_figure(10, 4.4, 1, 2)
     _losses(panels, table, "lstm_size", "units (one layer, rmsprop)", 2)
     return figure, _of(study, table)
 
 
 def rates(study: Study) -> Drawn | None:
-    """Training and test loss of SGD by its learning rate, RMSProp's beside it."""
+    """Training and test loss of SGD by its learning rate, with RMSProp's for comparison."""
     table = tables.rates(study)
     if not len(table) or not np.isfinite(table["mean"]).any():
         return None
-    figure, panels = _figure(10, 4.4, 1, 2)
+    figure, panels = new_figure(10, 4.4, 1, 2)
     _losses(panels, table, "init_learning_rate", "SGD's learning rate (1 x 32)", 10)
     reference = list(study.runs("appendix", (1, 32), "rmsprop").values())
     for axes, which in zip(panels, ("train", "test"), strict=True):
         if reference:
             level = float(np.mean([r.last(f"{which}_loss") for r in reference]))
             label = "rmsprop, learning rate 0.001"
-            axes.axhline(level, color=_STYLES["rmsprop"][0], lw=1.4, ls="--", label=label)
+            axes.axhline(level, color=OPTIMIZER_STYLES["rmsprop"][0], lw=1.4, ls="--", label=label)
     panels[0].legend(loc="best", fontsize="small")
     return figure, [*_of(study, table), *reference]
 
 
 def _losses(panels: list[Axes], table: pd.DataFrame, setting: str, label: str, base: int) -> None:
-    """Both losses by a setting; where runs diverged there is no mean, and a mark says so."""
-    color = _STYLES[str(table["optimizer"].iloc[0])][0]
+    """Both losses by a setting. Settings at which a run diverged have a note, and no mean."""
+    color = OPTIMIZER_STYLES[str(table["optimizer"].iloc[0])][0]
     for axes, which in zip(panels, ("train", "test"), strict=True):
         of = table[table["set"] == which]
-        # A line must not lead past a setting that has no mean.
+        # NaN breaks the line at a setting without a mean.
         mean = of["mean"].where(np.isfinite(of["mean"]))
         bars = [mean - of["low"].fillna(mean), of["high"].fillna(mean) - mean]
         style: dict[str, Any] = {"fmt": "o-", "color": color, "capsize": 3, "lw": 1.4}
@@ -301,7 +295,7 @@ def _losses(panels: list[Axes], table: pd.DataFrame, setting: str, label: str, b
         level = float(of["persistence"].iloc[0])
         axes.axhline(level, color=PERSISTENCE, lw=1.2, ls=":", label="persistence")
         axes.set_xscale("log", base=base)
-        # Settings without a mean have their place too.
+        # Show settings without a mean too.
         axes.set_xlim(of[setting].min() / base**0.5, of[setting].max() * base**0.5)
         axes.set(
             yscale="log",
@@ -314,29 +308,18 @@ def _losses(panels: list[Axes], table: pd.DataFrame, setting: str, label: str, b
     panels[0].legend(loc="best", fontsize="small")
 
 
-# What they share
-
-
-def _figure(
-    width: float, height: float, rows: int = 1, columns: int = 1
-) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
-    for axes in panels:
-        axes.grid(alpha=0.3)
-    return figure, panels
+# Shared parts
 
 
 def _symbol(runs: list[Record]) -> str:
-    """The symbol as a title has it: a dollar sign would begin a formula."""
+    """The symbol for a title. A dollar sign is escaped: it would start a formula."""
     return str(runs[0].data["symbol"]).replace("$", r"\$")
 
 
 def _by_optimizer(
     study: Study, protocol: str, network: tuple[int, int], column: str
 ) -> dict[str, list[Record]]:
-    """Optimizer -> its runs that have values in a column and did not diverge."""
+    """Optimizer -> its runs that did not diverge and have the column."""
     found = {
         name: [
             r
@@ -358,7 +341,7 @@ def _band(
     over: str | None = None,
     first: int = 0,
 ) -> None:
-    """The median of a column by epoch, from the first one on, and the range of the seeds."""
+    """A column by epoch, from epoch `first` on: the median of the seeds, and their range."""
     values = np.array([r.epochs[column] for r in records])
     if relative:
         values = values / values[:, :1]
@@ -366,7 +349,7 @@ def _band(
         values = values / np.array([r.epochs[over] for r in records])
     measured = np.isfinite(values).all(axis=0) & (records[0].epochs["epoch"] >= first)
     epochs, values = records[0].epochs["epoch"][measured], values[:, measured]
-    color, line, marker = _STYLES[name]
+    color, line, marker = OPTIMIZER_STYLES[name]
     axes.plot(
         epochs,
         np.median(values, axis=0),
@@ -386,6 +369,6 @@ def _flat(runs: dict[str, list[Record]]) -> list[Record]:
 
 
 def _of(study: Study, table: pd.DataFrame) -> list[Record]:
-    """The records that the rows of a table name."""
+    """The records in a table's column `runs`."""
     keys = {key for cell in table["runs"] for key in str(cell).split()}
     return [r for r in study.records if r.key in keys]

@@ -1,4 +1,4 @@
-"""The study as one HTML page that needs nothing beside itself."""
+"""The study as one HTML page without external files."""
 
 from __future__ import annotations
 
@@ -10,34 +10,38 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from stock_rnn.study.judge.claims import CLAIMS, PRIMARY, Variant
+from stock_rnn.study.judge.claims import CLAIMS
 from stock_rnn.study.judge.statistics import family_level, least_seeds
-from stock_rnn.study.judge.verdicts import Verdict, show
+from stock_rnn.study.judge.variants import PRIMARY, Variant
+from stock_rnn.study.judge.verdicts import Verdict, format_number
 from stock_rnn.study.records import Record
 
-#: Figure's or table's name, or how it begins -> what it shows, in the order of the page.
-CAPTIONS: dict[str, str] = {
-    "figure_": "In the report's layout: the newest 100 days of the test set. Predicting zero is "
-    "persistence. Dropout is off.",
-    "eigenvalues_": "Loss, gradient and both ends of the Hessian by epoch, before the first "
-    "included. Persistence is the loss of predicting zero.",
-    "negative_index": "Dauphin's plot. The index counts eigenvalues below -1e-6 of the largest; "
-    "bars are the estimate's standard errors, from random probes.",
-    "negative_shares": "Whether optimizers move along negative curvature.",
-    "edge_of_stability": "The top eigenvalue of the Hessian as the optimizer sees it.",
+# Prefix of a figure's or table's name -> caption. The first prefix that fits counts.
+_CAPTIONS: dict[str, str] = {
+    "figure_": "The newest 100 days of the test set, in the report's layout. Dropout is off. "
+    "Persistence predicts zero.",
+    "eigenvalues_": "Loss, gradient norm, λ_max and λ_min of the Hessian by epoch; epoch 0 is "
+    "before training. Persistence is the loss of predicting zero.",
+    "negative_index": "Training loss against the negative index, as Dauphin et al. plot it. The "
+    "index is the share of eigenvalues below -1e-6 of the largest. Bars are two standard errors "
+    "of its estimate from random probes.",
+    "negative_shares": "Do the optimizers move along negative curvature?",
+    "edge_of_stability": "The largest eigenvalue of the preconditioned Hessian, relative to the "
+    "optimizer's stability line.",
     "escapes": "Runs that start 0.001 from a strict saddle whose λ_min is known in closed form.",
-    "sizes": "More than 512 units.",
-    "rates": "Is it the method or its step?",
-    "table_": "Mean over seeds and its 95 % interval; the report's number stands at the optimizer "
-    "it used.",
-    "optimizers": "Skill against persistence, 1 - MSE / persistence's, by interquartile mean.",
+    "sizes": "Loss by the number of units: is more than 512 worse?",
+    "rates": "Loss of SGD by learning rate: is it the method or the step size?",
+    "table_": "Mean over seeds and its 95 % interval. The report's number is in the rows of the "
+    "optimizer that it used.",
+    "optimizers": "Skill against persistence, 1 - MSE / MSE of persistence: interquartile mean.",
     "improvement": "The probability that a run of x has a lower test loss than one of y.",
     "saddle_share": "Runs that end with a certified negative eigenvalue, and how many of them "
-    "have a gradient small enough, by three thresholds.",
-    "saddle_episodes": "Stays at a saddle, and the steps in which gradient descent would leave.",
-    "curvature": "Where runs end.",
+    "have a small gradient, by three thresholds.",
+    "saddle_episodes": "Stays at a saddle, and the number of steps predicted for gradient descent.",
+    "curvature": "Curvature at the end of the runs.",
 }
 
+# Rows of a table that the page shows.
 _TABLE_ROWS = 60
 
 
@@ -52,12 +56,12 @@ def render_page(
     """The page as HTML text.
 
     Args:
-        command: that makes the study again.
+        command: that repeats the study.
         found: its records.
-        by_variant: the verdicts on every variant, in the claims' order.
+        by_variant: the verdicts on each variant, in the order of `CLAIMS`.
         tables: name -> table.
         pictures: name -> figure, as SVG.
-        evidence: file or claim -> keys of the records behind it.
+        evidence: path of a figure or table -> keys of the records that it shows.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("stock_rnn.study.report", "."),
@@ -66,7 +70,7 @@ def render_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["show"] = _cell
+    environment.filters["cell"] = _cell
     return environment.get_template("page.html").render(
         command=command,
         data=found[0].data,
@@ -91,7 +95,7 @@ def render_page(
 
 
 def _caption(name: str) -> str:
-    return next((text for start, text in CAPTIONS.items() if name.startswith(start)), "")
+    return next((text for start, text in _CAPTIONS.items() if name.startswith(start)), "")
 
 
 def _data_uri(svg: bytes) -> str:
@@ -104,7 +108,7 @@ def _shown(table: pd.DataFrame) -> dict[str, Any]:
 
 
 def _cell(value: Any) -> str:
-    """A value as a cell of a table; missing ones are empty."""
+    """A value as text for a table; "" if it is missing."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
-    return show(value) if isinstance(value, float) else str(value)
+    return format_number(value) if isinstance(value, float) else str(value)

@@ -1,94 +1,36 @@
-"""Writing and reading a study's folder: everything that is drawn from its records."""
+"""Write everything that is computed from a study's records."""
 
 from __future__ import annotations
 
-import json
-import logging
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
 
-from stock_rnn.errors import UserError
-from stock_rnn.files import replacing, write_json
-from stock_rnn.study import records
-from stock_rnn.study.judge.claims import PRIMARY, VARIANTS, Study
-from stock_rnn.study.judge.verdicts import Verdict, judge_all, show
-from stock_rnn.study.records import Record
+from stock_rnn.files import atomic_write, write_json
+from stock_rnn.study.folder import Folder
+from stock_rnn.study.judge.variants import PRIMARY, VARIANTS
+from stock_rnn.study.judge.verdicts import Verdict, format_number, judge_all
+from stock_rnn.study.records import Record, Study
 from stock_rnn.study.report import figures, tables
 from stock_rnn.study.report.page import render_page
 
-_log = logging.getLogger("stock_rnn.study")
-
-# So that a figure drawn twice is the same file.
+# The same figure gives the same file.
 _REPEATABLE: Any = {"svg.hashsalt": "stock_rnn", "svg.fonttype": "path"}
 
 
-class Folder:
-    """The places of a study's files; nothing is read or written.
-
-    Args:
-        path: the folder, `results` by default.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.runs = path / "runs"
-        self.study = path / "study.json"
-        self.table = path / "runs.csv"
-        self.verdicts = path / "verdicts.json"
-        self.markdown = path / "verdicts.md"
-        self.evidence = path / "evidence.json"
-        self.tables = path / "tables"
-        self.figures = path / "figures"
-        self.logs = path / "logs"
-        self.page = path / "report.html"
-
-
-def write_study(folder: Folder, command: str, data: dict[str, Any], keys: Iterable[str]) -> None:
-    """Write down what a study consists of, before it is run.
-
-    Args:
-        folder: of the study.
-        command: that makes it again.
-        data: what the prices are (`runs.describe_data`).
-        keys: of its tasks.
-    """
-    folder.path.mkdir(parents=True, exist_ok=True)
-    write_json(folder.study, {"command": command, "data": data, "runs": list(keys)})
-
-
-def read_study(folder: Folder) -> tuple[str, list[Record]]:
-    """The command and the finished records of the study that was last run in a folder.
-
-    Raises:
-        UserError: there is none, or a file is damaged.
-    """
-    try:
-        content = json.loads(folder.study.read_text(encoding="utf-8"))
-        command = str(content["command"])
-        # A key becomes a path: it must be one that `Task.key` could have made.
-        paths = [folder.runs / f"{int(key, 16):016x}.json" for key in content["runs"]]
-    except FileNotFoundError:
-        raise UserError(
-            f"{folder.path} holds no study: run python reproduce.py --results {folder.path}"
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder.study} is damaged ({error}); run the study again") from error
-    found = [records.load(path) for path in paths if path.exists()]
-    if not found:
-        raise UserError(f"{folder.runs} holds no finished run of the study; run it again")
-    if len(found) < len(paths):
-        _log.warning(
-            "%d of %d runs are not finished and left out", len(paths) - len(found), len(paths)
-        )
-    return command, found
-
-
 def write_results(folder: Folder, command: str, found: Sequence[Record]) -> list[Verdict]:
-    """Draw and write everything from records; nothing is trained.
+    """Judge the claims; write tables, figures, verdicts and the page. Nothing is trained.
+
+    Files that an earlier study left in the folder are replaced or removed.
+
+    Args:
+        folder: of the study; it exists.
+        command: that repeats the study.
+        found: its records, at least one.
 
     Returns:
         The verdicts on the primary variant.
@@ -98,7 +40,7 @@ def write_results(folder: Folder, command: str, found: Sequence[Record]) -> list
     all_tables = tables.all_tables(study)
     for part in (folder.tables, folder.figures):
         part.mkdir(parents=True, exist_ok=True)
-    _write_csv(folder.table, records.table(list(found)))
+    _write_csv(folder.table, tables.runs_table(found))
     for name, table in all_tables.items():
         _write_csv(folder.tables / f"{name}.csv", table)
     evidence: dict[str, list[str]] = {
@@ -131,20 +73,20 @@ def write_results(folder: Folder, command: str, found: Sequence[Record]) -> list
 
 
 def verdict_table(verdicts: Sequence[Verdict]) -> str:
-    """The verdicts as a table in Markdown."""
+    """The verdicts as a Markdown table."""
     lines = [
         "| the report says | statistic | the report's | ours, 95 % interval | seeds | verdict |",
         "|---|---|---|---|---|---|",
     ]
     for verdict in verdicts:
         claim, summary = verdict.claim, verdict.summary
-        ours = show(summary.value)
-        if summary.interval[0] == summary.interval[0]:
-            ours += f" [{show(summary.interval[0])}, {show(summary.interval[1])}]"
+        ours = format_number(summary.value)
+        if not math.isnan(summary.interval[0]):
+            ours += f" [{format_number(summary.interval[0])}, {format_number(summary.interval[1])}]"
         cells = (
             f"“{claim.says}” ({claim.section})",
             claim.statistic,
-            show(claim.report),
+            format_number(claim.report),
             ours,
             str(summary.seeds),
             f"**{verdict.verdict}**",
@@ -154,25 +96,25 @@ def verdict_table(verdicts: Sequence[Verdict]) -> str:
 
 
 def _remove_others(folder: Path, names: set[str]) -> None:
-    """Remove what an earlier study has drawn here: it would pass as part of this one."""
+    """Remove the tables and figures of an earlier study, which this one does not have."""
     for path in folder.iterdir():
         if path.suffix in {".csv", ".svg", ".png"} and path.name not in names:
             path.unlink()
 
 
 def _write_csv(path: Path, table: pd.DataFrame) -> None:
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
 
 
 def _write_text(path: Path, text: str) -> None:
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def _write_figure(stem: Path, figure: Any) -> None:
     with mpl.rc_context(_REPEATABLE):
         for suffix, metadata in ((".svg", {"Date": None}), (".png", {"Software": None})):
-            # Not with_suffix: names such as figure_5.1 have a dot of their own.
-            with replacing(stem.with_name(stem.name + suffix)) as temporary:
+            # Not with_suffix, which would cut names such as figure_5.1 at their dot.
+            with atomic_write(stem.with_name(stem.name + suffix)) as temporary:
                 figure.savefig(temporary, metadata=metadata)

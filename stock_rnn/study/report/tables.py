@@ -1,4 +1,4 @@
-"""The tables of the reproduction: the report's numbers beside ours, and what explains them."""
+"""The tables of the study: the report's numbers and ours, and what explains them."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ import numpy as np
 import pandas as pd
 
 from stock_rnn.config import OPTIMIZERS
-from stock_rnn.study.judge.claims import REPORT_TABLES, Study, gradient_exponent, over
+from stock_rnn.study.judge.claims import REPORT_TABLES
 from stock_rnn.study.judge.episodes import episodes, escape
+from stock_rnn.study.judge.measures import gradient_exponent, quotient
 from stock_rnn.study.judge.statistics import Summary, probability_of_improvement, summarize
 from stock_rnn.study.plan import LEARNING_RATES, NETWORKS, PROTOCOLS, SIZES
-from stock_rnn.study.records import Record
+from stock_rnn.study.records import Record, Study
 
 Rows = list[dict[str, Any]]
 
 
 def all_tables(study: Study) -> dict[str, pd.DataFrame]:
-    """Name -> table; those for which nothing was run are left out.
+    """Name -> table; tables without rows are left out.
 
-    Each has a column `runs`, the keys of the records that a row was computed from.
+    Each has a column `runs`: the keys of the records that the row was computed from.
     """
     tables = {f"table_{name}": report_table(study, name) for name in REPORT_TABLES}
     tables |= {
@@ -40,10 +41,61 @@ def all_tables(study: Study) -> dict[str, pd.DataFrame]:
     return {name: table for name, table in tables.items() if len(table)}
 
 
-def report_table(study: Study, name: str) -> pd.DataFrame:
-    """Table 5.x: the network under every optimizer, mean and 95 % interval, persistence beside it.
+def runs_table(found: Iterable[Record]) -> pd.DataFrame:
+    """A row for each run: settings, final values, command. The order is that of the settings."""
+    rows = pd.DataFrame([_run_row(record) for record in found])
+    order = ["protocol", "start", "num_layers", "lstm_size", "optimizer", "init_learning_rate"]
+    return rows.sort_values([*order, "seed", "run"], ignore_index=True)
 
-    The report's numbers stand in the rows of the optimizer that it used.
+
+_FINAL_VALUES = (
+    "train_loss",
+    "test_loss",
+    "train_loss_dropout",
+    "test_loss_dropout",
+    "gradient_norm",
+    "lambda_min",
+    "residual_min",
+    "rounding",
+    "certified_negative",
+    "lambda_max",
+    "residual_max",
+    "preconditioned_max",
+    "stability_line",
+    "negative_index",
+    "negative_index_error",
+    "gradient_negative_share",
+    "update_negative_share",
+)
+
+
+def _run_row(record: Record) -> dict[str, Any]:
+    config = record.config
+    return {
+        "run": record.key,
+        "protocol": record.protocol,
+        "start": record.task.start,
+        "optimizer": config.optimizer,
+        "num_layers": config.num_layers,
+        "lstm_size": config.lstm_size,
+        "init_learning_rate": config.init_learning_rate,
+        "max_epoch": config.max_epoch,
+        "seed": config.seed,
+        "diverged": "" if record.diverged is None else record.diverged,
+        **{f"persistence_{name}": record.persistence[name] for name in ("train", "test")},
+        **{name: record.last(name) for name in _FINAL_VALUES},
+        "at_saddle": int(record.at_saddle()[-1]),
+        "critical_point": record.critical_point(),
+        "intersections": record.intersections(dropout=False),
+        "intersections_dropout": record.intersections(dropout=True),
+        "command": record.command(),
+    }
+
+
+def report_table(study: Study, name: str) -> pd.DataFrame:
+    """Table 5.x: losses of its network with every optimizer, mean and 95 % interval.
+
+    The column `report` has the report's numbers, in the rows of the optimizer that it used.
     """
     network, optimizer, *theirs = REPORT_TABLES[name]
     rows: Rows = []
@@ -75,7 +127,7 @@ def optimizers(study: Study) -> pd.DataFrame:
         runs = list(study.runs(protocol, network, optimizer).values())
         if runs:
             skill = summarize(
-                np.array([1.0 - over(r.last("test_loss"), r.persistence["test"]) for r in runs])
+                np.array([1.0 - quotient(r.last("test_loss"), r.persistence["test"]) for r in runs])
             )
             rows.append(
                 {
@@ -92,7 +144,7 @@ def optimizers(study: Study) -> pd.DataFrame:
 
 
 def improvement(study: Study) -> pd.DataFrame:
-    """P(X < Y): the probability that X's run has the lower test loss, over the networks."""
+    """P(X < Y): the probability that a run of X has the lower test loss, mean over networks."""
     rows: Rows = []
     for protocol, (x, y) in itertools.product(PROTOCOLS, itertools.combinations(OPTIMIZERS, 2)):
         pairs = [
@@ -101,7 +153,7 @@ def improvement(study: Study) -> pd.DataFrame:
             if (ours := study.runs(protocol, network, x))
             and (theirs := study.runs(protocol, network, y))
         ]
-        # Seeds are resampled together over the networks: those that all of them have.
+        # Seeds are resampled together over the networks, so all networks must have them.
         every = [set(runs) for pair in pairs for runs in pair]
         seeds = sorted(set.intersection(*every)) if every else []
         if seeds:
@@ -127,7 +179,7 @@ def improvement(study: Study) -> pd.DataFrame:
 
 
 def saddle_share(study: Study) -> pd.DataFrame:
-    """How many runs end at a saddle, for other thresholds of a small gradient too."""
+    """How many runs end at a saddle, by three thresholds of a small gradient."""
     rows: Rows = []
     for protocol, network, optimizer in itertools.product(PROTOCOLS, NETWORKS, OPTIMIZERS):
         runs = _measured(study.runs(protocol, network, optimizer).values())
@@ -157,22 +209,22 @@ def saddle_share(study: Study) -> pd.DataFrame:
 
 
 def saddle_episodes(study: Study) -> pd.DataFrame:
-    """A row a stay at a saddle, with its length and the one that 1/(ε|λ_min|) predicts."""
+    """A row for each stay at a saddle: its length, and the 1/(ε|λ_min|) steps predicted."""
     return pd.DataFrame(
         [
-            {**_who(record), **dataclasses.asdict(stay), "runs": record.key}
+            {**_settings(record), **dataclasses.asdict(episode), "runs": record.key}
             for record in _in_order(study.records)
             if record.task.start == "drawn"
-            for stay in episodes(record)
+            for episode in episodes(record)
         ]
     )
 
 
 def escapes(study: Study) -> pd.DataFrame:
-    """A row a start beside a constructed saddle."""
+    """A row for each start at a constructed saddle."""
     return pd.DataFrame(
         [
-            {**_who(record), **dataclasses.asdict(escape(record)), "runs": record.key}
+            {**_settings(record), **dataclasses.asdict(escape(record)), "runs": record.key}
             for record in _in_order(study.records)
             if record.task.start == "saddle"
         ]
@@ -180,7 +232,7 @@ def escapes(study: Study) -> pd.DataFrame:
 
 
 def curvature(study: Study) -> pd.DataFrame:
-    """Where runs end: curvature as it is and as the optimizer sees it, negative shares, rate."""
+    """Curvature at the end of runs: plain and preconditioned, negative shares, exponent."""
     columns: dict[str, Callable[[Record], float]] = {
         "lambda_max": lambda r: r.last("lambda_max"),
         "lambda_min": lambda r: r.last("lambda_min"),
@@ -208,7 +260,7 @@ def curvature(study: Study) -> pd.DataFrame:
 
 
 def sizes(study: Study) -> pd.DataFrame:
-    """Losses of RMSProp by the units of one layer: mean and 95 % interval."""
+    """Losses of RMSProp with one layer, by its units: mean and 95 % interval."""
     return _by_setting(study, "lstm_size", SIZES, "rmsprop")
 
 
@@ -238,7 +290,7 @@ def _by_setting(
                     "runs": _keys(runs),
                 }
             )
-    # Values that the grid has anyway make no sweep.
+    # The grid alone has up to two of the values: that is no sweep.
     return pd.DataFrame(rows if len(rows) > 4 else [])
 
 
@@ -251,11 +303,11 @@ def _interval(found: Summary) -> dict[str, float]:
     return {"low": found.interval[0], "high": found.interval[1]}
 
 
-def _who(record: Record) -> dict[str, Any]:
+def _settings(record: Record) -> dict[str, Any]:
     config = record.config
     return {
         "protocol": record.protocol,
-        "network": network_name((config.num_layers, config.lstm_size)),
+        "network": network_name(record.network),
         "optimizer": config.optimizer,
         "init_learning_rate": config.init_learning_rate,
         "seed": config.seed,
@@ -267,11 +319,11 @@ def _measured(runs: Iterable[Record]) -> list[Record]:
 
 
 def _in_order(records: Iterable[Record]) -> list[Record]:
-    return sorted(records, key=lambda r: (*(str(v) for v in _who(r).values()), r.key))
+    return sorted(records, key=lambda r: (*(str(v) for v in _settings(r).values()), r.key))
 
 
 def network_name(network: tuple[int, int]) -> str:
-    """Layers x units."""
+    """`network`, (layers, units), as text."""
     return f"{network[0]} x {network[1]}"
 
 

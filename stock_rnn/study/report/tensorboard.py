@@ -1,4 +1,4 @@
-"""The whole study in TensorBoard: a run each, with its settings in the HParams table."""
+"""The study in TensorBoard: each run's losses and curvature, and a row in the HParams table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import tensorflow as tf
 import tqdm
 from tensorboard.plugins.hparams import api as hparams
 
-from stock_rnn.curvature.tracking.measurement import TAG_PREFIX
+from stock_rnn.curvature.tracking.callback import DEFAULT_NAME
 from stock_rnn.study.records import Record
 
 _SETTINGS = (
@@ -35,24 +35,24 @@ _METRICS = (
     "lambda_max",
 )
 
-# What the folders of runs are called; others in the place are not ours to replace.
+# The folder name of a run. Other folders are not removed.
 _KEY = re.compile(r"[0-9a-f]{16}")
 
-# The tags of train.py's runs, where they mean the same.
+# Columns that train.py's runs have too: they get the same tag.
 _TAGS = {"gradient_norm", "lambda_min", "lambda_max"}
 
 
-def write_board(folder: Path, found: Sequence[Record]) -> None:
-    """Write event files, one folder a run, in place of those that were there.
+def write_event_files(folder: Path, found: Sequence[Record]) -> None:
+    """Write the event files of all runs; those of earlier runs are removed.
 
     Args:
-        folder: given to `tensorboard --logdir`.
+        folder: for `tensorboard --logdir`; gets a folder for each run.
         found: the records.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for place in folder.iterdir():
-        if _KEY.fullmatch(place.name):
-            shutil.rmtree(place)
+    for path in folder.iterdir():
+        if _KEY.fullmatch(path.name):
+            shutil.rmtree(path)
     for record in tqdm.tqdm(found, desc="TensorBoard", unit="run", leave=False, disable=None):
         writer = tf.summary.create_file_writer(str(folder / record.key))
         with writer.as_default():
@@ -77,4 +77,4 @@ def _write_series(record: Record, name: str) -> None:
 
 
 def _tag(name: str) -> str:
-    return TAG_PREFIX + name if name in _TAGS else name
+    return f"{DEFAULT_NAME}/{name}" if name in _TAGS else name

@@ -1,1 +1,1 @@
-"""Running the trainings of a study."""
+"""Many trainings: a task and prices in, a record out."""

@@ -1,8 +1,8 @@
-"""A task in a process of its own, for workers that do other things in theirs.
+"""A task in a new Python process, for workers whose process does other things too.
 
-Keras draws the seeds of initial weights from Python's global random generator. A
-process in which other threads draw from it too, such as a Dask worker's, does not
-train what its seed says: measured, three of four runs began with other weights.
+Keras draws the seeds of the initial weights from Python's global random generator. In a
+process where other threads draw from it too, such as a Dask worker, a run does not start
+from the weights of its seed: in a measurement, three of four runs did not.
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ from stock_rnn.study.plan import Task
 from stock_rnn.study.records import Record
 from stock_rnn.study.run.task import run_task
 
-#: What makes a process compute on one thread; NumPy and TensorFlow read it when loaded.
+#: Environment of a process that computes on one thread; NumPy and TensorFlow read it when
+#: they are imported.
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"}
 
 
-def run_apart(task: Task, prices: Prices) -> Record:
-    """`run_task`, by a new Python process.
+def run_in_new_process(task: Task, prices: Prices) -> Record:
+    """`run_task` in a new Python process, to which task and prices are sent as JSON.
 
     Raises:
-        RuntimeError: the process failed; the message ends with what it said.
+        RuntimeError: the process failed; the message ends with its standard error.
     """
-    question = {
+    request = {
         "task": task.to_dict(),
         "prices": {
             "symbol": prices.symbol,
@@ -40,26 +41,29 @@ def run_apart(task: Task, prices: Prices) -> Record:
             "dropped": prices.dropped,
         },
     }
-    answer = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "stock_rnn.study.run.isolated"],
-        input=json.dumps(question),
+        input=json.dumps(request),
         env={**os.environ, **ONE_THREAD},
         capture_output=True,
         text=True,
         check=False,
     )
-    if answer.returncode:
-        raise RuntimeError(f"a run failed (exit code {answer.returncode}): {answer.stderr[-2000:]}")
-    return records.from_json(json.loads(answer.stdout))
+    if process.returncode:
+        raise RuntimeError(
+            f"a run failed (exit code {process.returncode}): {process.stderr[-2000:]}"
+        )
+    return records.from_json(json.loads(process.stdout))
 
 
-def _answer() -> None:
-    question = json.load(sys.stdin)
-    prices = question["prices"]
+def _main() -> None:
+    """Read a request from standard input; write the record to standard output."""
+    request = json.load(sys.stdin)
+    prices = request["prices"]
     dates = np.array(prices.pop("dates"), dtype="datetime64[s]")
-    record = run_task(Task.from_dict(question["task"]), Prices(dates=dates, **prices))
+    record = run_task(Task.from_dict(request["task"]), Prices(dates=dates, **prices))
     json.dump(records.to_json(record), sys.stdout, allow_nan=False)
 
 
 if __name__ == "__main__":
-    _answer()
+    _main()

@@ -1,4 +1,4 @@
-"""Running one task: a configuration and prices in, a record out."""
+"""Run one task: a configuration and prices in, a record out."""
 
 from __future__ import annotations
 
@@ -13,28 +13,29 @@ from stock_rnn.data import dataset_of
 from stock_rnn.errors import UserError
 from stock_rnn.prices import Prices
 from stock_rnn.study.plan import Task
-from stock_rnn.study.records import ESCAPED, Record, versions
+from stock_rnn.study.records import ESCAPE_FACTOR, Record, versions
 from stock_rnn.terminal import quiet_import
 from stock_rnn.training import runs
 
-#: How far beside the saddle a run starts, along the eigenvector of λ_min.
+#: Distance of a start from its saddle, along the eigenvector of λ_min.
 RADIUS = 1e-3
 
 
 def run_task(task: Task, prices: Prices) -> Record:
-    """Train, measure, and say what came out. On one thread, so that bits are the same.
+    """Train, measure, and return the record.
 
-    Seeds belong to the process: nothing else may draw random numbers in it meanwhile;
-    where something does, see `stock_rnn.study.run.isolated`.
+    TensorFlow is set to one thread, so that the same task gives the same bits. Seeds belong
+    to the process: no other thread of it may draw random numbers meanwhile. Where one does,
+    use `stock_rnn.study.run.isolated`.
 
     Raises:
         UserError: the prices do not fit the task.
-        RuntimeError: TensorFlow has been started with several threads already.
+        RuntimeError: TensorFlow already runs with several threads.
     """
     with quiet_import():
         import keras
     _use_one_thread()
-    # Every run builds graphs anew; TensorFlow takes that for a mistake and warns.
+    # Every run builds new graphs; TensorFlow would warn that this is a mistake.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
         return _run(task, prices)
@@ -55,13 +56,14 @@ def _use_one_thread() -> None:
         threads.set_inter_op_parallelism_threads(1)
     except RuntimeError as error:
         raise RuntimeError(
-            "The study's runs are made on one thread each, and this process has used "
-            "TensorFlow with several: start a worker of its own."
+            "A task needs TensorFlow on one thread, and this process already runs it on "
+            "several. Use a new worker process."
         ) from error
 
 
 def _run(task: Task, prices: Prices) -> Record:
-    from stock_rnn.study.run.observing import Losses, Observer, StopWhen
+    from stock_rnn.study.run.losses import Losses
+    from stock_rnn.study.run.observer import Observer, StopWhen
     from stock_rnn.training.callbacks import StopOnDivergence
     from stock_rnn.training.fit import compiled, fit_epochs, learning_rate_decay
 
@@ -69,10 +71,10 @@ def _run(task: Task, prices: Prices) -> Record:
     config = task.config
     dataset = dataset_of(config, prices)
     model, trainer = compiled(config, dataset)
-    saddle = _place(model, dataset) if task.start == "saddle" else None
+    saddle = _move_to_saddle(model, dataset) if task.start == "saddle" else None
     steps = -(-len(dataset.train) // config.batch_size)
     losses = Losses(model, dataset, config.seed)
-    curvature = _curvature(task, dataset)
+    curvature = _curvature_callback(task, dataset)
     observer = Observer(task, losses, curvature, steps, saddle)
     callbacks: list[Any] = [
         learning_rate_decay(config),
@@ -86,7 +88,7 @@ def _run(task: Task, prices: Prices) -> Record:
     try:
         fit_epochs(trainer, config, dataset, callbacks)
     except UserError:
-        # Only divergence ends a fit so; the rows up to it are kept.
+        # Raised for divergence only. The rows before it are kept.
         diverged = len(observer.rows)
     return Record(
         key=task.key(prices.sha256, versions()),
@@ -107,33 +109,33 @@ def _run(task: Task, prices: Prices) -> Record:
 
 
 def escaped(rows: list[dict[str, float]]) -> bool:
-    """Whether the distance along the negative direction has grown as far as counts."""
-    return abs(rows[-1]["displacement"]) >= ESCAPED * abs(rows[0]["displacement"])
+    """Whether the distance from the saddle has grown by `ESCAPE_FACTOR` since the first row."""
+    return abs(rows[-1]["displacement"]) >= ESCAPE_FACTOR * abs(rows[0]["displacement"])
 
 
-def _place(model: Any, dataset: Any) -> Any:
-    """Put the model beside the saddle."""
+def _move_to_saddle(model: Any, dataset: Any) -> Any:
+    """Set the model's weights next to a saddle; return the saddle."""
     from stock_rnn.study.run.saddle_start import constructed_saddle
 
     weights = [weight.astype(np.float64) for weight in model.get_weights()]
     try:
         saddle = constructed_saddle(weights, dataset.train_X, dataset.train_y)
     except ValueError as error:
-        raise UserError(f"{error} Leave the starts beside one out by --no-sweeps") from error
-    model.set_weights(saddle.beside(RADIUS))
+        raise UserError(f"{error} --no-sweeps leaves out the starts at a saddle") from error
+    model.set_weights(saddle.weights_at(RADIUS))
     return saddle
 
 
-def _curvature(task: Task, dataset: Any) -> Any:
+def _curvature_callback(task: Task, dataset: Any) -> Any:
     from stock_rnn.curvature import HessianCallback
 
     config = task.config
     if config.hessian_every == 0:
         return None
-    examples = dataset.spaced_examples(config.hessian_samples)
+    inputs, labels = dataset.curvature_sample(config.hessian_samples)
     return HessianCallback(
-        dataset.inputs(examples).astype(np.float32),
-        dataset.labels(examples).astype(np.float32),
+        inputs,
+        labels,
         every=config.hessian_every,
         tol=config.hessian_tol,
         seed=config.seed,
@@ -141,7 +143,7 @@ def _curvature(task: Task, dataset: Any) -> Any:
 
 
 def _columns(rows: list[dict[str, float]]) -> dict[str, np.ndarray]:
-    """Rows of some columns each as columns of all rows, NaN where there is no value."""
+    """Rows with different columns as columns of full length, NaN for missing values."""
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: np.array([row.get(name, np.nan) for row in rows], np.float64) for name in names}
 

@@ -20,7 +20,7 @@ from stock_rnn.curvature import (
 )
 from stock_rnn.curvature.analysis.critical_point import classify_critical_point
 from stock_rnn.curvature.tracking.callback import EPS, GAMMA
-from stock_rnn.curvature.tracking.measurement import HISTOGRAM, REASON, SCALARS, TAG_PREFIX
+from stock_rnn.curvature.tracking.measurement import HISTOGRAM, REASON, SCALARS
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(22, 4, 1)).astype("f4"), RNG.normal(size=(22, 1)).astype("f4")
@@ -194,9 +194,9 @@ def test_tensorboard_gets_every_tag_at_every_step(tmp_path):
     events = EventAccumulator(str(tmp_path)).Reload()
     tags = {*events.Tags()["tensors"], *events.Tags()["scalars"]}
     assert tags == {
-        *(TAG_PREFIX + name for name in SCALARS),
-        TAG_PREFIX + HISTOGRAM,
-        TAG_PREFIX + REASON,
+        *("hessian/" + name for name in SCALARS),
+        "hessian/" + HISTOGRAM,
+        "hessian/" + REASON,
     }
     steps = events.Tensors("hessian/lambda_min")
     assert [e.step for e in steps] == [0, 1, 2]

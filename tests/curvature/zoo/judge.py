@@ -15,7 +15,6 @@ A subject whose reference is less certain than `MAX_UNCERTAINTY` does not pass.
 from __future__ import annotations
 
 import gc
-import inspect
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,7 +40,6 @@ GOOD_UNCERTAINTY = 1e-9
 MAX_UNCERTAINTY = {"float64": 1e-7, "float32": 1e-3}
 
 # Operators without `check` multiply without any check of their own.
-HAS_CHECK = "check" in inspect.signature(HessianOperator).parameters
 
 
 @dataclass(frozen=True)
@@ -161,7 +159,7 @@ def reference(case: Case, dtype: str = "float64") -> Reference:
 
 
 def _operator(case: Case, *, check: bool) -> HessianOperator:
-    options: dict[str, Any] = {"check": check} if HAS_CHECK else {}
+    options: dict[str, Any] = {"check": check}
     return HessianOperator(case.model, case.loss, case.x, case.y, **options)
 
 

@@ -66,10 +66,20 @@ def encoder_block(h: Any, **norm: Any) -> Any:
     return L.LayerNormalization(**norm)(h + L.Dense(4)(L.Dense(6, "gelu")(h)))
 
 
+class Positions(L.Layer):
+    """Adds a trained vector to each step."""
+
+    def build(self, shape: tuple[int, ...]) -> None:
+        self.table = self.add_weight(shape=shape[1:], initializer="uniform")
+
+    def call(self, inputs: Any) -> Any:
+        return inputs + self.table
+
+
 @model("transformer encoder")
 def transformer() -> Case:
     words = keras.Input((5,), dtype="int32")
-    h = L.Embedding(6, 4)(words) + L.Embedding(5, 4)(ops.arange(5))
+    h = Positions()(L.Embedding(6, 4)(words))
     h = encoder_block(encoder_block(h))
     network = keras.Model(words, L.Dense(1)(L.GlobalAveragePooling1D()(h)))
     return regression(network, np.random.default_rng(0).integers(1, 6, (EXAMPLES, 5)))

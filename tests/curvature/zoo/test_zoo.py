@@ -6,7 +6,6 @@ import pytest
 
 from tests.curvature.zoo import layers, losses, table
 from tests.curvature.zoo.judge import (
-    HAS_CHECK,
     MAX_UNCERTAINTY,
     build,
     checked,
@@ -77,7 +76,6 @@ def outcome_of_refused(case, subject):
     return unchecked(case, true, subject.dtype)
 
 
-@pytest.mark.skipif(not HAS_CHECK, reason="this operator has no check of its own")
 @pytest.mark.parametrize("subject", params(SUBJECTS))
 def test_the_check_refuses_it_if_and_only_if_it_is_wrong(subject):
     refusal = REFUSED.get(subject.id)

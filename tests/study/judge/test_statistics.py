@@ -18,7 +18,7 @@ from stock_rnn.study.judge.statistics import (
     summarize_share,
 )
 
-# The mean of the middle half of the standard normal, and of its exponential:
+# Interquartile means of the standard normal and of its exponential:
 # E[e^Z; |Z| < q] = e^½ (Φ(q-1) - Φ(-q-1)), with q the upper quartile.
 _Q = scipy.stats.norm.ppf(0.75)
 TRUE_IQM = {
@@ -33,14 +33,14 @@ def draw(kind, rng, n):
 
 
 def surprising(hits, draws, probability):
-    """Whether so many hits have less than 1 in 1000 to happen, on either side."""
+    """Whether this number of hits is outside the central 99.9 % of the binomial distribution."""
     low, high = scipy.stats.binom.ppf([0.0005, 0.9995], draws, probability)
     return not low <= hits <= high
 
 
 @pytest.fixture
 def resamples(monkeypatch):
-    """Fewer of them, so that many intervals can be drawn."""
+    """Set the number of resamples, so that many intervals can be drawn."""
     return lambda count: monkeypatch.setattr(statistics, "_RESAMPLES", count)
 
 
@@ -59,7 +59,7 @@ def resamples(monkeypatch):
         ([-9.0, -9.0, 1.0, 2.0, 3.0, 4.0, 5.0, 12.0, 99.0, 99.0], 4.5),
     ],
 )
-def test_the_iqm_is_the_mean_of_what_is_left_when_a_quarter_is_cut_at_each_end(values, expected):
+def test_the_iqm_is_the_mean_without_the_lowest_and_highest_quarter(values, expected):
     assert iqm(np.array(values)) == pytest.approx(expected)
     assert summarize(np.array(values)).value == pytest.approx(expected)
 
@@ -76,7 +76,7 @@ def test_the_iqm_is_taken_along_an_axis():
 @pytest.mark.parametrize(
     ("claims", "level"), [(1, 0.95), (2, 0.975), (5, 0.99), (19, 1 - 0.05 / 19)]
 )
-def test_a_family_shares_the_five_percent(claims, level):
+def test_the_claims_of_a_family_share_the_five_percent(claims, level):
     assert family_level(claims) == pytest.approx(level, abs=1e-15)
 
 
@@ -85,7 +85,7 @@ def test_a_family_shares_the_five_percent(claims, level):
     # The least n with 2^(1-n) ≤ 1 - confidence.
     [(0.5, 2), (0.75, 3), (0.8, 4), (0.95, 6), (0.975, 7), (0.99, 8), (1 - 0.05 / 19, 10)],
 )
-def test_an_interval_needs_as_many_seeds_as_the_one_from_least_to_greatest(confidence, seeds):
+def test_the_least_number_of_seeds_for_an_interval(confidence, seeds):
     assert least_seeds(confidence) == seeds
     assert 2.0 ** (1 - seeds) <= 1 - confidence + 1e-12
     assert 2.0 ** (2 - seeds) > 1 - confidence
@@ -101,21 +101,23 @@ def test_the_expanded_level_is_hesterbergs(confidence, n):
     assert expanded_level(confidence, n) > confidence
 
 
-def test_of_many_values_the_expanded_level_is_the_level():
+def test_for_many_values_the_expanded_level_is_the_nominal_one():
     assert expanded_level(0.95, 10**6) == pytest.approx(0.95, abs=1e-6)
 
 
 # Summaries of values
 
 
-def test_the_interval_of_a_mean_is_students():
-    # The bootstrap of a mean is nearly normal, and the expansion makes it t_{n-1}'s.
-    values = np.random.default_rng(3).standard_normal(12)
-    found = summarize(values, statistic=np.mean, claims=2)
+@pytest.mark.parametrize("claims", [2, 5, 19])
+def test_the_interval_of_a_mean_is_students(claims):
+    # The bootstrap distribution of a mean is nearly normal; the expansion corrects it to t_{n-1}.
+    n = 40
+    values = np.random.default_rng(3).standard_normal(n)
+    found = summarize(values, statistic=np.mean, claims=claims)
     assert found.value == pytest.approx(values.mean())
-    for interval, level in ((found.interval, 0.95), (found.simultaneous, 0.975)):
-        half = scipy.stats.t.ppf(0.5 + level / 2, 11) * values.std(ddof=1) / math.sqrt(12)
-        assert np.diff(interval) == pytest.approx(2 * half, rel=0.07)
+    for interval, level in ((found.interval, 0.95), (found.simultaneous, 1 - 0.05 / claims)):
+        half = scipy.stats.t.ppf(0.5 + level / 2, n - 1) * values.std(ddof=1) / math.sqrt(n)
+        assert np.diff(interval) == pytest.approx(2 * half, rel=0.05)
         assert interval[0] < found.value < interval[1]
 
 
@@ -145,7 +147,7 @@ def test_too_few_seeds_have_no_interval(n, claims, has_interval, has_simultaneou
     assert np.isfinite(found.simultaneous).tolist() == [has_simultaneous] * 2
 
 
-def test_nothing_has_no_value():
+def test_without_values_there_is_no_summary():
     for found in (summarize(np.empty(0)), summarize_share(np.empty(0, dtype=bool))):
         assert found.seeds == 0
         assert np.isnan([found.value, *found.interval, *found.simultaneous]).all()
@@ -156,7 +158,7 @@ def test_a_value_that_is_not_finite_leaves_no_interval(lost):
     found = summarize(np.array([*range(19), lost], dtype=float), claims=3)
     assert found.seeds == 20
     assert np.isnan([*found.interval, *found.simultaneous]).all()
-    # The middle two of twenty, as far as they can be told.
+    # The infinite value is cut off, so the mean of the other middle values remains.
     expected = {math.inf: 9.5, -math.inf: 8.5}.get(lost, math.nan)
     assert found.value == pytest.approx(expected, nan_ok=True)
 
@@ -166,7 +168,7 @@ def test_equal_values_have_an_interval_without_width():
     assert (found.value, found.interval, found.simultaneous) == (2.5, (2.5, 2.5), (2.5, 2.5))
 
 
-def test_units_do_not_matter():
+def test_the_interval_scales_with_the_values():
     values = np.random.default_rng(0).standard_normal(10)
     plain, scaled = summarize(values, claims=4), summarize(3 * values - 7, claims=4)
     for name in ("interval", "simultaneous"):
@@ -174,10 +176,9 @@ def test_units_do_not_matter():
         np.testing.assert_allclose(getattr(scaled, name), expected)
 
 
-def test_the_same_seed_resamples_the_same_and_another_differently():
+def test_the_same_values_have_the_same_interval():
     values = np.random.default_rng(0).standard_normal(10)
-    assert summarize(values) == summarize(values)
-    assert summarize(values).interval != summarize(values, seed=1).interval
+    assert summarize(values) == summarize(values.copy())
 
 
 @pytest.mark.parametrize("n", [10, 15, 40])
@@ -188,7 +189,7 @@ def test_the_simultaneous_interval_contains_the_single_one(kind, n):
     assert found.value < found.interval[1] < found.simultaneous[1]
 
 
-def test_of_one_claim_both_intervals_are_the_same():
+def test_for_one_claim_both_intervals_are_the_same():
     found = summarize(np.random.default_rng(0).standard_normal(10), claims=1)
     assert found.simultaneous == found.interval
 
@@ -199,8 +200,8 @@ def test_the_interval_covers_the_truth_95_times_in_100(kind, n, resamples):
     resamples(1000)
     rng, draws = np.random.default_rng(n), 700
     hits = 0
-    for seed in range(draws):
-        low, high = summarize(draw(kind, rng, n), seed=seed).interval
+    for _ in range(draws):
+        low, high = summarize(draw(kind, rng, n)).interval
         hits += low <= TRUE_IQM[kind] <= high
     # The expansion is exact for means of normal values; 1 % is left for all else.
     assert not surprising(hits, draws, 0.95) or not surprising(hits, draws, 0.96)
@@ -209,20 +210,20 @@ def test_the_interval_covers_the_truth_95_times_in_100(kind, n, resamples):
 @pytest.mark.parametrize("n", [10, 20])
 def test_nineteen_true_claims_hold_all_at_once_95_times_in_100(n, resamples):
     resamples(4000)
-    rng, draws, held, singly = np.random.default_rng(n), 30, 0, 0
-    for seed in range(draws):
-        kinds = ["normal", "lognormal"] * 9 + ["normal"]
-        found = [summarize(draw(kind, rng, n), claims=19, seed=seed) for kind in kinds]
-        truths = [TRUE_IQM[kind] for kind in kinds]
-        held += all(
-            s.simultaneous[0] <= t <= s.simultaneous[1] for s, t in zip(found, truths, strict=True)
-        )
-        singly += all(
-            s.interval[0] <= t <= s.interval[1] for s, t in zip(found, truths, strict=True)
-        )
-    assert held >= 0.95 * draws or not surprising(held, draws, 0.95)
-    # What the correction is for: 0.95^19 = 0.38.
-    assert singly < 0.75 * draws
+    rng, families = np.random.default_rng(n), 60
+    kinds = ["normal", "lognormal"] * 9 + ["normal"]
+    missed, all_hold, all_hold_singly = 0, 0, 0
+    for _ in range(families):
+        found = [(TRUE_IQM[kind], summarize(draw(kind, rng, n), claims=19)) for kind in kinds]
+        misses = [not s.simultaneous[0] <= truth <= s.simultaneous[1] for truth, s in found]
+        missed += sum(misses)
+        all_hold += not any(misses)
+        all_hold_singly += all(s.interval[0] <= truth <= s.interval[1] for truth, s in found)
+    # Each interval may miss with probability 0.05/19, all of a family with 0.05.
+    assert missed <= scipy.stats.binom.ppf(0.999, 19 * families, 0.05 / 19)
+    assert all_hold >= scipy.stats.binom.ppf(0.001, families, 0.95)
+    # Without the correction they hold far less often: 0.95^19 = 0.38 for exact intervals.
+    assert all_hold_singly < 0.75 * families
 
 
 # Shares
@@ -230,7 +231,7 @@ def test_nineteen_true_claims_hold_all_at_once_95_times_in_100(n, resamples):
 
 @pytest.mark.parametrize("n", [1, 6, 10])
 @pytest.mark.parametrize("claims", [1, 19])
-def test_where_all_seeds_agree_the_limit_is_a_root(n, claims):
+def test_the_limit_of_a_share_of_all_seeds_is_a_root(n, claims):
     for level, name in ((0.95, "interval"), (1 - 0.05 / claims, "simultaneous")):
         limit = ((1 - level) / 2) ** (1 / n)
         low, high = getattr(summarize_share(np.ones(n, dtype=bool), claims=claims), name)
@@ -246,7 +247,7 @@ def test_shares_have_clopper_and_pearsons_interval(successes, n):
     assert (found.value, found.seeds) == (successes / n, n)
     for level, interval in ((0.95, found.interval), (0.99, found.simultaneous)):
         tail = (1 - level) / 2
-        # The shares at which so many, or more, and so few, or less, have that tail.
+        # At the limits, at least (at most) this many successes have the tail probability.
         assert scipy.stats.binom.sf(successes - 1, n, interval[0]) == pytest.approx(tail)
         assert scipy.stats.binom.cdf(successes, n, interval[1]) == pytest.approx(tail)
 
@@ -287,19 +288,19 @@ def test_improvement_is_the_mean_over_tasks(resamples):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_ours_over_theirs_and_theirs_over_ours_make_one(seed):
+def test_both_probabilities_of_improvement_sum_to_one(seed):
     x, y = with_ties(seed), with_ties(seed + 50)
-    one = probability_of_improvement([x], [y], seed=1)
-    other = probability_of_improvement([y], [x], seed=1)
+    one = probability_of_improvement([x], [y])
+    other = probability_of_improvement([y], [x])
     assert one.value + other.value == pytest.approx(1)
     assert one.interval[0] < one.interval[1]
     np.testing.assert_allclose(one.interval, [1 - v for v in other.interval[::-1]])
 
 
-def test_a_sure_improvement_is_one_whatever_is_resampled():
+def test_an_improvement_on_all_pairs_has_the_exact_interval():
     x, y = np.arange(10.0), np.arange(10.0) + 100
     better, worse = probability_of_improvement([x], [y]), probability_of_improvement([y], [x])
-    # What n seeds that agree can say: the resamples alone would say "surely".
+    # All resamples agree; the interval is the exact one of ten agreeing seeds.
     limit = 0.025**0.1
     assert (better.value, *better.interval) == pytest.approx((1.0, limit, 1.0))
     assert (worse.value, *worse.interval) == pytest.approx((0.0, 0.0, 1 - limit))
@@ -308,7 +309,7 @@ def test_a_sure_improvement_is_one_whatever_is_resampled():
     assert np.isnan(equal.interval).all()
 
 
-def test_a_diverged_run_is_worse_than_any_other_and_ties_with_its_like():
+def test_a_diverged_run_loses_to_all_others_and_ties_with_another_diverged_run():
     x, y = np.array([1.0, 2.0, 3.0, math.inf]), np.array([4.0, 5.0, math.inf, math.inf])
     assert probability_of_improvement([x], [y]).value == (3 * 4 + 2 * 0.5) / 16
 
@@ -326,21 +327,21 @@ def test_the_interval_of_improvement_covers_the_truth(n, tasks, resamples):
     rng, draws, hits = np.random.default_rng(n), 250, 0
     # X - Y is normal with mean -½ and variance 2.
     truth = scipy.stats.norm.cdf(0.5 / math.sqrt(2))
-    for seed in range(draws):
+    for _ in range(draws):
         x, y = rng.standard_normal((2, tasks, n))
-        low, high = probability_of_improvement(list(x), list(y + 0.5), seed=seed).interval
+        low, high = probability_of_improvement(list(x), list(y + 0.5)).interval
         hits += low <= truth <= high
-    # A share of few has an interval that is somewhat surer than asked.
+    # For few seeds the interval is somewhat wider than it should be.
     assert CONFIDENCE - 0.03 <= hits / draws <= 0.99
 
 
-def test_what_is_paired_by_seed_is_resampled_together():
+def test_runs_with_the_same_seed_are_resampled_together():
     rng = np.random.default_rng(0)
     x = rng.standard_normal(20)
-    y = x + 1e-9  # The seed decides nearly all.
+    y = x + 1e-9  # The seed explains nearly all variance.
     paired = probability_of_improvement([x], [y])
-    torn = probability_of_improvement([x], [rng.permutation(y)])
-    assert paired.value == torn.value == 0.525
-    assert np.diff(paired.interval) < 0.25 * np.diff(torn.interval)
-    # With ours and theirs in one resample, ours never loses more than it wins.
+    unpaired = probability_of_improvement([x], [rng.permutation(y)])
+    assert paired.value == unpaired.value == 0.525
+    assert np.diff(paired.interval) < 0.25 * np.diff(unpaired.interval)
+    # In a paired resample X never loses more often than it wins.
     assert paired.interval[0] > 0.5

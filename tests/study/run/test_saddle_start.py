@@ -1,4 +1,4 @@
-"""The constructed saddle, against the Hessian of the model itself in double precision."""
+"""The constructed saddle, against the model's Hessian in double precision."""
 
 import keras
 import numpy as np
@@ -13,7 +13,7 @@ UNITS = 4
 
 @pytest.fixture(autouse=True)
 def float64():
-    """Double precision, so that closed forms agree to rounding."""
+    """Double precision, so that closed forms agree up to rounding."""
     keras.utils.set_random_seed(1)
     before = keras.config.dtype_policy(), keras.config.floatx()
     keras.config.set_floatx("float64")
@@ -24,7 +24,7 @@ def float64():
 
 
 def windows(scale=1.0, steps=3, n=60):
-    """A strongly autocorrelated series, as windows and what follows them."""
+    """Windows of a strongly autocorrelated series, and the value after each."""
     rng, series = np.random.default_rng(0), np.zeros(n + steps)
     for t in range(1, len(series)):
         series[t] = 0.9 * series[t - 1] + 0.1 + 0.4 * rng.standard_normal()
@@ -56,16 +56,14 @@ def test_the_gradient_vanishes_and_the_prediction_is_the_mean(steps):
     ("scale", "steps", "steeper_than_the_bias"),
     [(1.0, 3, False), (3.0, 3, True), (1.0, 1, False), (3.0, 6, True)],
 )
-def test_both_ends_of_the_spectrum_are_those_of_the_closed_form(
-    scale, steps, steeper_than_the_bias
-):
+def test_the_spectrum_is_that_of_the_closed_form(scale, steps, steeper_than_the_bias):
     model, saddle, x, y = placed(scale, steps)
     spectrum = np.linalg.eigvalsh(exact_hessian(HessianOperator(model, "mse", x, y)).matrix)
     assert saddle.eigenvalue < -0.05
     assert spectrum[0] == pytest.approx(saddle.eigenvalue, rel=1e-10)
     assert spectrum[-1] == pytest.approx(max(2.0, -saddle.eigenvalue), rel=1e-10)
     assert (-saddle.eigenvalue > 2) == steeper_than_the_bias
-    # An arrow a unit, ±‖c_j‖, and the 2 of the head's bias; all else is zero.
+    # ±‖c_j‖ for each unit, and 2 for the head's bias; the rest is zero.
     rest = spectrum[np.abs(spectrum) > 1e-12 * np.abs(spectrum).max()]
     rest = np.delete(rest, np.abs(rest - 2).argmin())
     assert len(rest) == 2 * UNITS
@@ -73,7 +71,7 @@ def test_both_ends_of_the_spectrum_are_those_of_the_closed_form(
 
 
 @pytest.mark.parametrize("scale", [1.0, 3.0])
-def test_the_direction_is_the_eigenvector(scale):
+def test_the_direction_is_the_unit_eigenvector(scale):
     model, saddle, x, y = placed(scale)
     assert [d.shape for d in saddle.direction] == [w.shape for w in model.weights]
     direction = flat(saddle.direction)
@@ -82,11 +80,11 @@ def test_the_direction_is_the_eigenvector(scale):
     np.testing.assert_allclose(product, saddle.eigenvalue * direction, atol=1e-12)
 
 
-def test_both_ways_along_the_direction_the_loss_falls_as_its_eigenvalue_says():
+def test_the_loss_falls_both_ways_along_the_direction_as_the_eigenvalue_predicts():
     model, saddle, x, y = placed()
     loss = {}
     for radius in (-1e-3, 0.0, 1e-3):
-        model.set_weights(saddle.beside(radius))
+        model.set_weights(saddle.weights_at(radius))
         loss[radius] = np.mean((model(x).numpy() - y) ** 2)
     for radius in (-1e-3, 1e-3):
         fall = loss[radius] - loss[0.0]
@@ -94,35 +92,35 @@ def test_both_ways_along_the_direction_the_loss_falls_as_its_eigenvalue_says():
 
 
 @pytest.mark.parametrize("radius", [1e-3, -0.5, 0.0])
-def test_displacement_is_the_inverse_of_beside(radius):
+def test_displacement_is_the_inverse_of_weights_at(radius):
     _, saddle, _, _ = placed()
-    beside = saddle.beside(radius)
-    assert saddle.displacement(beside) == pytest.approx(radius, abs=1e-15)
-    assert np.linalg.norm(flat(beside) - flat(saddle.weights)) == pytest.approx(abs(radius))
+    moved = saddle.weights_at(radius)
+    assert saddle.displacement(moved) == pytest.approx(radius, abs=1e-15)
+    assert np.linalg.norm(flat(moved) - flat(saddle.weights)) == pytest.approx(abs(radius))
 
 
-def test_displacement_is_counted_from_the_saddle_and_not_from_zero():
+def test_displacement_is_measured_from_the_saddle():
     saddle = Saddle([np.array([5.0, 1.0])], -1.0, [np.array([0.6, 0.8])])
     assert saddle.displacement([np.array([5.6, 1.8])]) == pytest.approx(1)
-    np.testing.assert_allclose(saddle.beside(-2.0)[0], [3.8, -0.6])
+    np.testing.assert_allclose(saddle.weights_at(-2.0)[0], [3.8, -0.6])
 
 
-def test_displacement_does_not_see_what_lies_across():
+def test_displacement_ignores_orthogonal_moves():
     _, saddle, _, _ = placed()
     across = np.random.default_rng(0).standard_normal(len(flat(saddle.direction)))
     across -= flat(saddle.direction) * (across @ flat(saddle.direction))
     cuts = np.cumsum([d.size for d in saddle.direction])[:-1]
     moved = [
         w + part.reshape(w.shape)
-        for w, part in zip(saddle.beside(0.25), np.split(across, cuts), strict=True)
+        for w, part in zip(saddle.weights_at(0.25), np.split(across, cuts), strict=True)
     ]
     assert saddle.displacement(moved) == pytest.approx(0.25, abs=1e-12)
 
 
-def test_gradient_descent_leaves_by_one_plus_the_rate_times_the_eigenvalue_a_step():
+def test_gradient_descent_leaves_at_the_rate_that_the_eigenvalue_predicts():
     model, saddle, x, y = placed()
     operator, rate = HessianOperator(model, "mse", x, y), 0.1
-    weights = flat(saddle.beside(1e-6))
+    weights = flat(saddle.weights_at(1e-6))
     cuts = np.cumsum([d.size for d in saddle.direction])[:-1]
     distance = []
     for _ in range(6):
@@ -137,7 +135,7 @@ def test_gradient_descent_leaves_by_one_plus_the_rate_times_the_eigenvalue_a_ste
     np.testing.assert_allclose(growth, 1 + rate * abs(saddle.eigenvalue), rtol=1e-5)
 
 
-def test_the_drawn_gates_are_kept_and_the_given_weights_not_touched():
+def test_the_gates_are_kept_and_the_given_weights_unchanged():
     x, y = windows()
     model = build_model(num_steps=3, lstm_size=UNITS, keep_prob=1)
     given = model.get_weights()
@@ -161,11 +159,11 @@ def test_the_drawn_gates_are_kept_and_the_given_weights_not_touched():
 def test_another_network_is_refused(settings):
     x, y = windows()
     model = build_model(**{"num_steps": 3, "lstm_size": UNITS, "keep_prob": 1, **settings})
-    with pytest.raises(ValueError, match=r"One LSTM layer|unpack"):
+    with pytest.raises(ValueError, match=r"one LSTM layer|unpack"):
         constructed_saddle(model.get_weights(), x, y)
 
 
-def test_a_recurrent_kernel_of_another_size_is_refused_by_its_shape():
+def test_a_recurrent_kernel_of_another_shape_is_refused():
     x, y = windows()
     weights = build_model(num_steps=3, lstm_size=UNITS, keep_prob=1).get_weights()
     weights[1] = weights[1][:-1]

@@ -1,0 +1,57 @@
+"""The page: no external files, no broken links, user text escaped."""
+
+import dataclasses
+import html
+import html.parser
+
+import pytest
+
+
+class Page(html.parser.HTMLParser):
+    """The ids of a page, the targets of its links, and what it loads from elsewhere."""
+
+    def __init__(self):
+        super().__init__()
+        self.external, self.ids, self.targets = [], set(), []
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.ids.add(attrs.get("id"))
+        for name in ("src", "href"):
+            value = attrs.get(name, "")
+            if value.startswith("#"):
+                self.targets.append(value[1:])
+            elif value and not value.startswith("data:"):
+                self.external.append(value)
+        if tag == "link":
+            self.external.append("link")
+
+
+def test_the_page_has_no_external_files_and_no_broken_links(drawn, grid):
+    page = Page()
+    page.feed(drawn.page.read_text(encoding="utf-8"))
+    assert page.external == []
+    assert {grid[0].key, grid[-1].key} <= set(page.targets)
+    assert set(page.targets) <= page.ids
+    for claim in ("sgd-test-loss-tenfold", "gradient-falls-at-the-rate", "figure-escapes"):
+        assert claim in page.ids
+
+
+@pytest.mark.parametrize("symbol", ["$A_$", "<script>alert(1)</script>", "a\\b", "{{ data }}"])
+def test_a_symbol_is_shown_as_text(symbol, grid, draw, tmp_path):
+    data = {**grid[0].data, "symbol": symbol}
+    # Without curvature there are few figures to draw.
+    record = dataclasses.replace(grid[0], data=data, epochs=without_curvature(grid[0]))
+    folder = draw(tmp_path, [record])
+    text = folder.page.read_text(encoding="utf-8")
+    assert f"<p>{html.escape(symbol, quote=True)}, 20" in text
+    assert "<script>alert" not in text
+    # The title in the figure shows the symbol as it is.
+    title = f"Figure 5.1: sgd, 1 x 32, {symbol}"
+    comments = html.unescape((folder.figures / "figure_5.1.svg").read_text(encoding="utf-8"))
+    assert title in comments
+
+
+def without_curvature(record):
+    kept = ("epoch", "step", "learning_rate")
+    return {n: v for n, v in record.epochs.items() if n in kept or "loss" in n}

@@ -21,7 +21,7 @@ from docutils import nodes
 from latex2mathml.converter import convert
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
-from sphinx.domains.python._object import PyObject
+from sphinx.domains.python import PyObject
 from sphinx.errors import ExtensionError
 from sphinx.transforms import SphinxTransform
 

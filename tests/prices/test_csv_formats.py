@@ -321,6 +321,10 @@ def test_a_gzip_bomb_is_refused_before_it_fills_the_disk(write, monkeypatch):
         (b"sep=;\n", "sep=;"),
         (b"\xef\xbb\xbfDate,Close\n2020-01-02,\xe9\n", "line 2: not UTF-8"),
     ],
+    ids=[
+        *("cut gzip", "damaged gzip", "gzip of gzip", "gzip of nothing", "zip", "old workbook"),
+        *("cut UTF-16", "UTF-32", "surrogate", "separator only", "mark of UTF-8, no UTF-8"),
+    ],
 )
 def test_what_is_no_text_is_refused_by_name(write, content, words):
     assert words in refusal_of(write(content))

@@ -49,7 +49,7 @@ BREAKDOWN_TOLERANCE = 1e-14
 
 @dataclass(frozen=True)
 class ExtremeEigenpairs:
-    """Both ends of the spectrum of a symmetric matrix A, as far as they are known.
+    """Approximations to both ends of the spectrum of a symmetric matrix A.
 
     For every unit vector v and number λ, *some* eigenvalue of A lies within
     ‖Av - λv‖ of λ (Parlett, "The Symmetric Eigenvalue Problem", theorem 4.5.1).
@@ -399,7 +399,7 @@ def _kept(which: Which, k: int, m: int) -> list[int]:
 
 @dataclass
 class _KrylovSpace:
-    """An orthonormal basis Q, and the matrix A in it as far as it is multiplied out.
+    """An orthonormal basis Q, and the matrix A in the part of it that has been multiplied.
 
     The first `done` vectors have been multiplied; the others wait. With Q_d the
     former, A Q_d = Q H holds for the coefficients H (vectors × done) by

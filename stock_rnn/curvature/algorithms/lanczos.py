@@ -72,7 +72,7 @@ class Tridiagonal:
             nodes, weights = self.quadrature()
         else:
             nodes, weights = _nodes_and_weights(self._radau_diagonal(cutoff), self.betas)
-        # On which side a node this close comes to lie is rounding: near a converged
+        # Rounding decides on which side a node this close lies: near a converged
         # eigenvalue the rule's own node is determined to the root of it only.
         near = 4.0 * math.sqrt(np.finfo(np.float64).eps) * self._scale(cutoff)
         lower = float(weights[nodes < cutoff - near].sum())

@@ -46,7 +46,7 @@ def classify_critical_point(
       converged (and has found no certified negative), the products are not symmetric or
       not verified (see `ExtremeEigenpairs.sound`), or a number is not finite.
 
-    The first and second are proofs, as far as the rounding is what it is taken to be.
+    The first and second are proofs, if the rounding of the products is within its bar.
     "flat" and "near local minimum" are not: a residual says that an eigenvalue is near λ_min,
     and cannot say that none lies below. They rest on Lanczos having converged from
     a random start, which misses an extreme eigenvalue with small probability only

@@ -13,7 +13,7 @@ from stock_rnn.curvature.keras_private import mask_of
 
 
 class Objective:
-    """ℓ(θ; x, y) with θ handed in, so that the model's variables are left alone.
+    """ℓ(θ; x, y) as a function of θ: the model's variables are not changed.
 
     Data loss plus the model's own losses (`model.losses`: weight and activity
     regularizers, `add_loss`), which is what training minimizes.

@@ -153,7 +153,7 @@ class ProductSession:
         return float(count), int(products)
 
     def _ask_python(self, loss: Any, vector: Any) -> tuple[np.bool_, Any]:
-        """Hand a product to Python and bring back the next vector, if any."""
+        """Give a product to the routine; return whether it asks for another, and the vector."""
         try:
             question = self._reply(float(loss), vector.astype(np.float64))
         except BaseException as error:  # TensorFlow would turn it into one of its own

@@ -200,7 +200,7 @@ def _compare(
         difference = [(a - b) / (2 * step) for a, b in zip(ahead, behind, strict=True)]
         size = max(_norm(product), _norm(difference))
         noise = 8 * eps * max(_norm(ahead), _norm(behind)) / step
-        if size <= noise:  # Both are zero, as far as can be seen.
+        if size <= noise:  # Rounding hides both: they count as zero.
             found = Comparison(0.0, np.inf, dtype)
         else:
             error = max(

@@ -81,7 +81,7 @@ class HessianCallback(keras.callbacks.Callback):
         log_dir: Where TensorBoard's event files go.
         spectrum_path: The .npz that keeps all measurements.
         eps, gamma: How small a gradient norm counts as zero, and how large a curvature
-            counts, when the kind of point is told; see `classify_critical_point`. When
+            counts, when the point is classified; see `classify_critical_point`. When
             None, 1e-2 of the gradient norm and 1e-3 of the larger |λ| of the first
             measurement: only the loss's own scale gives them a meaning.
         seed: With the epoch it decides the random start vectors.
@@ -181,7 +181,7 @@ class HessianCallback(keras.callbacks.Callback):
         self._training_seconds = self._measuring_seconds = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Measure the starting point, or take up where an earlier run stopped."""
+        """Measure the starting point, or continue the measurements of an earlier run."""
         if not self._started:
             self._started = True
             self._start(epoch)

@@ -2,7 +2,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: run test zoo bench lint
+.PHONY: run test zoo bench lint docs
 
 run: .venv/run.installed
 	$(PY) train.py --run-name default --resume
@@ -22,6 +22,11 @@ lint: .venv/test.installed
 
 bench: .venv/bench.installed
 	$(PY) -m benchmarks
+
+# A broken link or reference, or a cell of the tutorial that fails, is an error.
+docs: .venv/docs.installed
+	$(PY) -m sphinx --fresh-env --fail-on-warning --keep-going --quiet docs build/docs
+	@echo build/docs/index.html
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

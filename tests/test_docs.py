@@ -1,19 +1,26 @@
 """The pages say what is so: their code runs, their flags and files exist."""
 
 import dataclasses
+import inspect
+import json
 import re
 import shutil
 
 import numpy as np
 import pytest
 
+import stock_rnn.curvature
 from stock_rnn.cli import evaluate as evaluate_command
 from stock_rnn.cli import reproduce as reproduce_command
 from stock_rnn.cli import train as train_command
 from stock_rnn.config import Config, flag
+from stock_rnn.curvature import HessianCallback
 from tests.conftest import ROOT
 
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+DOCS = ROOT / "docs"
+TOP_PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+PAGES = sorted([*TOP_PAGES, *DOCS.rglob("*.md"), DOCS / "tutorial.ipynb"])
+COMMANDS_PAGE = DOCS / "commands.md"
 
 
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
@@ -55,42 +62,113 @@ def test_the_code_of_the_own_model_page_prints_what_the_page_shows(tmp_path, mon
     assert list((tmp_path / "logs" / "moons").iterdir())
 
 
+def anchors(path):
+    """What links may name on a page: its headings as GitHub and the site spell them."""
+    headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+    links = re.findall(r"\]\(([^)#]*)(?:#([^)]*))?\)", page.read_text(encoding="utf-8"))
+    for target, anchor in links:
         if not target.startswith("https://"):
-            assert (page.parent / target).exists(), target
+            path = page.parent / target if target else page
+            assert path.exists(), target
+            assert not anchor or anchor in anchors(path), (target, anchor)
 
 
-def test_the_readme_lists_every_flag_of_reproduce():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for action in reproduce_command._parser()._actions:
+def words_of(command):
+    """The flags of a command without their negations; positional arguments by their names."""
+    for action in command._parser()._actions:
         if "--help" not in action.option_strings:
-            assert any(f"`{word}" in readme for word in action.option_strings), action
+            yield action.option_strings[:1] or [action.metavar]
+
+
+@pytest.mark.parametrize("command", [train_command, evaluate_command, reproduce_command])
+def test_the_page_of_the_commands_lists_every_flag(command):
+    name = command.__name__.rpartition(".")[2]
+    sections = re.split(r"^## ", COMMANDS_PAGE.read_text(encoding="utf-8"), flags=re.M)
+    (section,) = (text for text in sections if text.startswith(f"{name}.py"))
+    for (word,) in words_of(command):
+        negated = word.replace("--", "--no-", 1)
+        assert f"`{word}" in section or f"`{negated}" in section, word
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 def test_flags_exist(page):
     commands = (train_command, evaluate_command, reproduce_command)
     known = " ".join(command._parser().format_help() for command in commands)
-    # TensorBoard's and Dask's.
-    known += " --logdir --nthreads --nworkers"
+    # TensorBoard's, Dask's and pip's.
+    known += " --logdir --nthreads --nworkers --constraint --editable"
     for word in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text(encoding="utf-8"))):
         assert re.search(rf"{word}\b(?!-)", known), word
 
 
-def test_the_readme_s_table_has_every_default():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for field in dataclasses.fields(Config):
-        words = {None: "", True: "yes", False: "no"}
-        default = words.get(field.default, f"`{field.default}`") if field.type != "int" else None
-        default = f"`{field.default}`" if default is None else default
-        assert f"| `{flag(field.name)}` | {default} |" in readme
+def flag_row(field):
+    """The beginning of the row of a setting: its flag and its default."""
+    words = {None: "", True: "yes", False: "no"}
+    is_word = field.type != "int" and field.default in words
+    default = words[field.default] if is_word else f"`{field.default}`"
+    return f"| `{flag(field.name)}` | {default} |"
 
 
-def test_the_readme_lists_every_flag_of_train():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for action in train_command._parser()._actions:
-        for word in action.option_strings:
-            if word.startswith("--") and not word.startswith("--no-") and word != "--help":
-                assert f"`{word}`" in readme, word
+@pytest.mark.parametrize("field", dataclasses.fields(Config), ids=lambda field: field.name)
+def test_the_page_of_the_commands_has_every_default_and_help_text(field):
+    (row,) = (
+        line
+        for line in COMMANDS_PAGE.read_text(encoding="utf-8").splitlines()
+        if line.startswith(f"| `{flag(field.name)}` |")
+    )
+    assert row.startswith(flag_row(field))
+    assert field.metadata["help"] in row
+    for choice in field.metadata["choices"]:
+        assert f"`{choice}`" in row
+
+
+def test_the_rows_of_the_readme_are_rows_of_the_page_of_the_commands():
+    rows = re.findall(r"^\| `--.*$", (ROOT / "README.md").read_text(encoding="utf-8"), re.M)
+    assert rows
+    page = COMMANDS_PAGE.read_text(encoding="utf-8").splitlines()
+    assert set(rows) <= set(page)
+
+
+def test_the_arguments_of_the_callback_are_those_of_the_table():
+    page = (DOCS / "own-model.md").read_text(encoding="utf-8")
+    table = page[page.index("| argument |") :].partition("\n\n")[0].splitlines()[2:]
+    listed = [name for row in table for name in re.findall(r"`(\w+)`", row.split("|")[1])]
+    arguments = list(inspect.signature(HessianCallback).parameters.values())
+    assert sorted(listed) == sorted(argument.name for argument in arguments)
+    for argument in arguments:
+        if argument.default not in (argument.empty, None, True):
+            shown = f'"{argument.default}"' if argument.name == "name" else str(argument.default)
+            (row,) = (row for row in table if row.startswith(f"| `{argument.name}`"))
+            number = row.split("|")[2].strip(" `")
+            assert number == shown or float(number) == argument.default
+
+
+def test_the_tutorial_is_stored_without_outputs():
+    notebook = json.loads((DOCS / "tutorial.ipynb").read_text(encoding="utf-8"))
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert cells
+    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in cells)
+
+
+def test_every_page_is_in_the_navigation():
+    listed = re.findall(r"^(\w[\w/-]*)$", (DOCS / "index.md").read_text(encoding="utf-8"), re.M)
+    found = {p.relative_to(DOCS).with_suffix("").as_posix() for p in DOCS.rglob("*.md")}
+    assert set(listed) == found - {"index"} | {"tutorial"}
+
+
+def test_the_reference_has_every_public_name_of_curvature():
+    page = (DOCS / "reference" / "curvature.md").read_text(encoding="utf-8")
+    names = re.findall(r"^\.\. auto\w+:: stock_rnn\.curvature\.(\w+)$", page, re.M)
+    assert sorted(names) == sorted(stock_rnn.curvature.__all__)
+
+
+def test_the_pages_of_the_repository_s_files_name_files_that_exist():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    paths = re.findall(r"`((?:stock_rnn|tests|docs)/[\w/.]+)`", text)
+    assert len(paths) > 20
+    for path in paths:
+        assert (ROOT / path).exists(), path

@@ -39,6 +39,10 @@ _PRICE_SETTINGS = (
     *("period", "start", "end"),
 )
 
+# Settings added after format 1, with the value that every earlier task had: there they are
+# no part of the key, so that records of an earlier version are found.
+_SINCE = {"align": "oldest"}
+
 # Part of every key. Raise it when the same task would produce a different record.
 _FORMAT = 1
 
@@ -76,7 +80,8 @@ class Task:
             16 hexadecimal digits.
         """
         values = self.to_dict()
-        settings = {k: v for k, v in values["config"].items() if k not in _PRICE_SETTINGS}
+        left_out = {*_PRICE_SETTINGS, *(k for k, v in _SINCE.items() if values["config"][k] == v)}
+        settings = {k: v for k, v in values["config"].items() if k not in left_out}
         content = {
             "format": _FORMAT,
             "task": {**values, "config": settings},

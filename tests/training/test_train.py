@@ -73,8 +73,8 @@ def test_curvature_is_in_the_history_and_in_the_spectrum(small_run):
     assert [m.epoch for m in measured] == [0, 1, 2, 3]
     for row, m in zip(history.itertuples(), measured[1:], strict=True):
         assert row.hessian_lambda_min == pytest.approx(m.extremes.lambda_min)
-        assert row.lambda_max == pytest.approx(m.extremes.lambda_max)
-        assert row.gradient_norm == pytest.approx(m.gradient_norm)
+        assert row.hessian_lambda_max == pytest.approx(m.extremes.lambda_max)
+        assert row.hessian_gradient_norm == pytest.approx(m.gradient_norm)
 
 
 def test_curvature_is_measured_as_often_as_asked(small_config, tmp_path):

@@ -20,10 +20,11 @@ _HISTOGRAM_EXAMPLES = 4096
 
 
 class RunTensorBoard(keras.callbacks.TensorBoard):
-    """Keras's scalars and weight histograms, in the runs `train` and `test`.
+    """Keras's scalars, in the runs `train` and `test`.
 
     It adds to `train` the network's graph, which Keras 3 leaves out for subclassed
-    models. It adds to `test` a histogram of the last LSTM output and, about ten times in
+    models, and a histogram of each weight, under its path: Keras before 3.13 gives the
+    weights of all layers one name. It adds to `test` a histogram of the last LSTM output and, about ten times in
     a training, the picture of predicted against actual. Everything is on disk when the
     epoch ends.
 
@@ -34,7 +35,7 @@ class RunTensorBoard(keras.callbacks.TensorBoard):
     """
 
     def __init__(self, log_dir: Path, dataset: StockDataSet, max_epoch: int) -> None:
-        super().__init__(log_dir=str(log_dir), histogram_freq=1, write_graph=False)
+        super().__init__(log_dir=str(log_dir), write_graph=False)
         self._dataset = dataset
         self._picture_every = max(1, max_epoch // _PICTURES)
         self._max_epoch = max_epoch
@@ -61,6 +62,9 @@ class RunTensorBoard(keras.callbacks.TensorBoard):
         curvature = f"{DEFAULT_NAME}_"
         logs = {key: v for key, v in (logs or {}).items() if not key.startswith(curvature)}
         super().on_epoch_end(epoch, logs)
+        with tensorboard_writer(self, "train").as_default(step=epoch):
+            for weight in self.model.weights:
+                tf.summary.histogram(f"{weight.path}/histogram", weight)
         with tensorboard_writer(self, "val").as_default(step=epoch):
             last_output, predicted = self._predict()
             tf.summary.histogram(LAST_OUTPUT, last_output)

@@ -154,7 +154,7 @@ def _write_record(path: Path, config: Config, prices: Prices) -> None:
         "data": describe_data(prices),
         "made_by": {
             "command": config.command(),
-            "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "time": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
             "versions": {"stock_rnn": __version__}
             | {name: importlib.metadata.version(name) for name in _PACKAGES},
             "git_revision": _git_revision(),

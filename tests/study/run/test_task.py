@@ -25,7 +25,7 @@ def test_the_study_trains_what_train_py_trains_bit_for_bit(small_records, run_sc
     assert answer.returncode == 0, answer.stderr
     history = pd.read_csv(tmp_path / "models" / "r" / "history.csv")
     for name in ("gradient_norm", "lambda_min", "lambda_max", "residual_max", "matvecs"):
-        assert record.epochs[name][1:].tolist() == history[name].tolist(), name
+        assert record.epochs[name][1:].tolist() == history[f"hessian_{name}"].tolist(), name
     assert record.epochs["test_loss"][1:] == pytest.approx(history["val_loss"].to_numpy(), rel=1e-5)
 
 

@@ -224,7 +224,8 @@ def forget_yfinance_state() -> None:
 
 
 def _stamp(day: date) -> int:
-    return int(datetime(day.year, day.month, day.day, OPENING_HOUR_UTC, 30, tzinfo=timezone.utc).timestamp())
+    opening = datetime(day.year, day.month, day.day, OPENING_HOUR_UTC, 30, tzinfo=timezone.utc)
+    return int(opening.timestamp())
 
 
 def _handler(server: YahooServer) -> type[BaseHTTPRequestHandler]:

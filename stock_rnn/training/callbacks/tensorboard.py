@@ -23,10 +23,10 @@ class RunTensorBoard(keras.callbacks.TensorBoard):
     """Keras's scalars, in the runs `train` and `test`.
 
     It adds to `train` the network's graph, which Keras 3 leaves out for subclassed
-    models, and a histogram of each weight, under its path: Keras before 3.13 gives the
-    weights of all layers one name. It adds to `test` a histogram of the last LSTM output and, about ten times in
-    a training, the picture of predicted against actual. Everything is on disk when the
-    epoch ends.
+    models, and a histogram of each weight, by its path: older Keras gives the weights of
+    all layers the same names. It adds to `test` a histogram of the last LSTM output and,
+    about ten times in a training, the picture of predicted against actual. Everything is
+    on disk when the epoch ends.
 
     Args:
         log_dir: logs/RUN.

@@ -2,7 +2,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: run test zoo bench lint docs
+.PHONY: run test test-oldest zoo bench lint docs
 
 run: .venv/run.installed
 	$(PY) train.py --run-name default --resume
@@ -10,6 +10,10 @@ run: .venv/run.installed
 
 test: .venv/test.installed lint
 	$(PY) -m pytest -n 2 -q --durations=10
+
+# The oldest versions that setup.cfg allows: `make test-oldest PYTHON=python3.10`.
+test-oldest: .venv-oldest/installed
+	.venv-oldest/bin/python -m pytest -n 2 -q --durations=10
 
 # Every layer, activation and loss of Keras; `make test` takes a sample of them.
 zoo: .venv/test.installed
@@ -39,3 +43,9 @@ docs: .venv/docs.installed
 .venv/%.installed: setup.cfg constraints.txt | .venv/bin/python
 	$(INSTALL) '.[$*]'
 	@touch $@ .venv/run.installed
+
+.venv-oldest/installed: setup.cfg constraints-oldest.txt
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints-oldest.txt --editable '.[test]'
+	@touch $@

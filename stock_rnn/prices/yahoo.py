@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -221,7 +221,7 @@ def new_session(policy: RetryPolicy) -> YahooSession:
 
 def utc_now() -> datetime:
     """Return the current time, which decides which days are complete."""
-    return datetime.now(UTC)
+    return datetime.now(timezone.utc)
 
 
 class _TransientError(Exception):
@@ -281,7 +281,9 @@ def _fetch_once(symbol: str, first: date, last: date, session: YahooSession) -> 
         raise _unknown(symbol) from error
     except YFPricesMissingError as error:
         _check_refusal(session, error)
-        raise _no_prices(symbol, first, last, str(error.yahoo_reason or "none found")) from error
+        # yfinance 1.0 passes no reason on.
+        reason = getattr(error, "yahoo_reason", None) or "none found"
+        raise _no_prices(symbol, first, last, str(reason)) from error
     except YFDataException as error:
         raise _TransientError(f"Yahoo is down ({shown(error)})", "try again later") from error
     except requests.exceptions.HTTPError as error:

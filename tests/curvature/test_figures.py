@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.integrate
 
 from stock_rnn.curvature import figures
 from stock_rnn.curvature.algorithms.density import spectral_density
@@ -63,7 +64,7 @@ def test_the_density_integrates_to_one_and_its_tails_count_eigenvalues():
     figure = figures.density_figure(density)
     curve, tails = figure.axes
     x, y = curve.lines[0].get_data()
-    assert np.trapezoid(y, x) == pytest.approx(1.0, abs=0.05)
+    assert scipy.integrate.trapezoid(y, x) == pytest.approx(1.0, abs=0.05)
     below, above = (line.get_ydata() for line in tails.lines)
     assert below[100] == pytest.approx(6 / 200, abs=0.01)
     assert above[100] == pytest.approx(4 / 200, abs=0.01)

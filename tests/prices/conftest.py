@@ -1,5 +1,5 @@
 import logging
-from datetime import UTC, date, datetime
+from datetime import date, datetime, timezone
 
 import pytest
 
@@ -13,7 +13,7 @@ from tests.prices.yahoo_server import (
 )
 
 # A Thursday: the last complete day is the Wednesday before.
-NOW = datetime(2024, 6, 13, 15, 0, tzinfo=UTC)
+NOW = datetime(2024, 6, 13, 15, 0, tzinfo=timezone.utc)
 
 
 @pytest.fixture(autouse=True)

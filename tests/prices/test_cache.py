@@ -2,7 +2,7 @@ import hashlib
 import json
 import multiprocessing
 import time
-from datetime import UTC, date, datetime
+from datetime import date, datetime, timezone
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +38,7 @@ def history(symbol="^GSPC", close=(1.0, float("nan"), 3.0)):
         symbol,
         date(2020, 1, 1),
         date(2020, 1, 7),
-        datetime(2020, 1, 8, 1, tzinfo=UTC),
+        datetime(2020, 1, 8, 1, tzinfo=timezone.utc),
         dates,
         np.array(close),
         np.array(close) / 2,

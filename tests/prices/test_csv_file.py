@@ -261,7 +261,8 @@ def test_a_period_counts_back_from_the_last_day_of_the_file(write):
     assert load_prices("X", csv=write(text)).close.tolist() == [2, 3]
 
 
-DAY = st.dates(date(1000, 1, 1), date(9000, 1, 1))
+# pandas 2 has no other years.
+DAY = st.dates(date(1678, 1, 1), date(2261, 12, 31))
 PRICE = st.floats(min_value=1e-300, max_value=1e300)
 
 

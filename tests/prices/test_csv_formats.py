@@ -465,7 +465,7 @@ def test_a_million_rows_of_any_kind_take_seconds(tmp_path, kind):
         # The offset changes once, as between summer and winter.
         offset = np.where(np.arange(1_000_000) < 500_000, "-04:00", "-05:00")
         text = np.datetime_as_string(minutes.to_numpy(), unit="s")
-        frame, sep = pd.DataFrame({"Datetime": np.strings.add(text, offset), "Close": prices}), ","
+        frame, sep = pd.DataFrame({"Datetime": np.char.add(text, offset), "Close": prices}), ","
     frame.to_csv(tmp_path / "x.csv", sep=sep, index=False)
     began = time.process_time()
     read = load_prices(csv=tmp_path / "x.csv", period="max")

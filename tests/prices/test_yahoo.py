@@ -4,7 +4,7 @@ import sys
 import threading
 import time
 import warnings
-from datetime import UTC, date, datetime
+from datetime import date, datetime, timezone
 
 import numpy as np
 import pytest
@@ -113,7 +113,7 @@ def test_a_zero_close_is_an_error_with_its_date(server):
 def test_a_span_of_complete_days_is_fetched_once(server, clock):
     whole = load(start="2020-01-01", end="2020-12-31")
     asked = len(server.paths)
-    clock.now = datetime(2031, 1, 1, tzinfo=UTC)
+    clock.now = datetime(2031, 1, 1, tzinfo=timezone.utc)
     inside = load(**SPAN)
     assert len(server.paths) == asked
     assert days_of(inside) == [day for day in days_of(whole) if "2020-01-02" <= day <= "2020-01-08"]
@@ -123,10 +123,10 @@ def test_a_span_of_complete_days_is_fetched_once(server, clock):
 def test_a_period_is_fetched_once_a_day(server, clock):
     load(period="1mo")
     asked = len(server.paths)
-    clock.now = datetime(2024, 6, 13, 23, 59, tzinfo=UTC)
+    clock.now = datetime(2024, 6, 13, 23, 59, tzinfo=timezone.utc)
     load(period="1mo")
     assert len(server.paths) == asked
-    clock.now = datetime(2024, 6, 14, 0, 1, tzinfo=UTC)
+    clock.now = datetime(2024, 6, 14, 0, 1, tzinfo=timezone.utc)
     assert days_of(load(period="1mo"))[-1] == "2024-06-13"
     assert len(server.paths) > asked
 

@@ -10,7 +10,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -224,7 +224,8 @@ def forget_yfinance_state() -> None:
 
 
 def _stamp(day: date) -> int:
-    return int(datetime(day.year, day.month, day.day, OPENING_HOUR_UTC, 30, tzinfo=UTC).timestamp())
+    opening = datetime(day.year, day.month, day.day, OPENING_HOUR_UTC, 30, tzinfo=timezone.utc)
+    return int(opening.timestamp())
 
 
 def _handler(server: YahooServer) -> type[BaseHTTPRequestHandler]:

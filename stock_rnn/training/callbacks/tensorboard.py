@@ -26,13 +26,14 @@ _HISTOGRAM_EXAMPLES = 4096
 
 
 class RunTensorBoard(keras.callbacks.TensorBoard):
-    """Keras's scalars and weight histograms, in the runs `train` and `test`.
+    """Keras's scalars, in the runs `train` and `test`.
 
     It adds to `train` the network's graph, which Keras 3 leaves out for subclassed
-    models. It adds to `test` a histogram of the last LSTM output and, about ten times in
-    a training, the picture of predicted against actual. Persistence's losses are runs of
-    their own, `train_persistence` and `test_persistence`: lines in the chart of the losses.
-    Everything is on disk when the epoch ends.
+    models, and a histogram of each weight, by its path: older Keras gives the weights of
+    all layers the same names. It adds to `test` a histogram of the last LSTM output and,
+    about ten times in a training, the picture of predicted against actual. Persistence's
+    losses are runs of their own, `train_persistence` and `test_persistence`: lines in the
+    chart of the losses. Everything is on disk when the epoch ends.
 
     Args:
         log_dir: logs/RUN.
@@ -41,7 +42,7 @@ class RunTensorBoard(keras.callbacks.TensorBoard):
     """
 
     def __init__(self, log_dir: Path, dataset: StockDataSet, max_epoch: int) -> None:
-        super().__init__(log_dir=str(log_dir), histogram_freq=1, write_graph=False)
+        super().__init__(log_dir=str(log_dir), write_graph=False)
         self._dataset = dataset
         self._picture_every = max(1, max_epoch // _PICTURES)
         self._max_epoch = max_epoch
@@ -76,6 +77,9 @@ class RunTensorBoard(keras.callbacks.TensorBoard):
                 tf.summary.scalar("epoch_loss", logs.pop(key))
             writer.flush()
         super().on_epoch_end(epoch, logs)
+        with tensorboard_writer(self, "train").as_default(step=epoch):
+            for weight in self.model.weights:
+                tf.summary.histogram(f"{weight.path}/histogram", weight)
         with tensorboard_writer(self, "val").as_default(step=epoch):
             last_output, predicted = self._predict()
             tf.summary.histogram(LAST_OUTPUT, last_output)

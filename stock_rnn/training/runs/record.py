@@ -191,7 +191,7 @@ def _write_record(run: Run, config: Config, prices: Prices) -> None:
         "data": describe_data(prices),
         "made_by": {
             "command": run.command(config),
-            "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "time": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
             "versions": {"stock_rnn": __version__}
             | {name: importlib.metadata.version(name) for name in _PACKAGES},
             "git_revision": _git_revision(),

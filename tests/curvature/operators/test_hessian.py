@@ -194,13 +194,14 @@ def test_the_loss_is_what_keras_evaluates_with_regularization_once():
         [
             keras.Input((3,)),
             layers.Dense(4, "tanh", kernel_regularizer="l2", activity_regularizer="l2"),
-            layers.Dense(1, bias_regularizer="l1"),
+            layers.Dense(1, bias_regularizer="l2", bias_initializer="ones"),
         ]
     )
     x, y = draw(N, 3), draw(N, 1)
     model.compile(loss="mse")
-    expected = model.evaluate(x, y, batch_size=N, verbose=0)
     for batch_size in (None, 3):
+        # By batch: older Keras sums the penalty on activities over a batch.
+        expected = model.evaluate(x, y, batch_size=batch_size or N, verbose=0)
         operator = HessianOperator(model, "mse", x, y, batch_size=batch_size)
         assert operator.loss() == pytest.approx(expected, rel=1e-12)
 
@@ -261,7 +262,8 @@ def test_a_ragged_last_batch_is_weighted_exactly(reduction, masked):
     np.testing.assert_allclose(parts @ vectors, whole @ vectors, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(parts.gradient(), whole.gradient(), rtol=1e-9, atol=1e-12)
     assert parts.loss() == pytest.approx(whole.loss(), rel=1e-12)
-    assert whole.loss() == pytest.approx(float(loss(y, model(x))), rel=1e-12)
+    # Keras up to 3.12 adds 1e-7 to the number of entries that the mask leaves.
+    assert whole.loss() == pytest.approx(float(loss(y, model(x))), rel=1e-8)
 
 
 def test_entries_that_the_loss_leaves_out_do_not_count():
@@ -325,9 +327,14 @@ def test_no_variable_moves_and_no_random_stream_advances():
             float(keras.random.uniform(())),
         )
 
-    keras.utils.set_random_seed(3)
+    def restart_streams():
+        # Keras up to 3.12 seeds its own stream once a session.
+        keras.utils.clear_session()
+        keras.utils.set_random_seed(3)
+
+    restart_streams()
     expected = streams()
-    keras.utils.set_random_seed(3)
+    restart_streams()
     operator = HessianOperator(model, "mse", x, y, batch_size=4)
     operator.loss(), operator.gradient(), operator @ draw(operator.shape[0])
     assert streams() == expected

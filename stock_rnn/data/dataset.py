@@ -80,7 +80,7 @@ class StockDataSet:
     ) -> None:
         prices = np.asarray(prices, dtype=np.float64)
         if dates is None:
-            dates = np.arange(len(prices)).astype("datetime64[D]").astype("datetime64[s]")
+            dates = np.arange(prices.size).astype("datetime64[D]").astype("datetime64[s]")
         if prices.ndim != 1 or dates.shape != prices.shape:
             raise UserError(
                 f"prices and dates must be 1-d and of one length. Received: shapes "

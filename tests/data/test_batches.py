@@ -33,6 +33,7 @@ def test_the_order_depends_on_seed_and_epoch_alone():
     assert order(0) != order(0, seed=1)
 
 
-def test_an_unknown_shuffle_is_refused():
-    with pytest.raises(UserError, match=r"one of batches, windows\. Received: 'all'"):
-        epoch_order(10, 5, shuffle="all", seed=0, epoch=0)
+@pytest.mark.parametrize("shuffle", ["all", "days", "years"])
+def test_an_unknown_shuffle_is_refused(shuffle):
+    with pytest.raises(UserError, match=rf"one of batches, windows\. Received: '{shuffle}'"):
+        epoch_order(10, 5, shuffle=shuffle, seed=0, epoch=0)

@@ -48,6 +48,36 @@ def test_examples_read_t_windows_and_predict_the_next():
     assert (data.train_X.shape, data.test_X.shape) == ((3, 3, 1), (1, 3, 1))
 
 
+def test_without_options_thirty_single_prices_are_read_and_the_newest_tenth_tests():
+    prices = np.random.default_rng(0).lognormal(size=130)
+    data = StockDataSet(prices)
+    assert data.train_X.shape == (90, 30, 1)
+    assert data.test_X.shape == (10, 30, 1)
+    assert (data.windows[0], data.windows[1]) == (0, prices[1] / prices[0] - 1)
+    assert len(StockDataSet(prices, split="random").train) == 10
+
+
+def test_contiguous_examples_are_views_and_others_are_copies():
+    prices = np.random.default_rng(0).lognormal(size=60)
+    data = StockDataSet(prices, num_steps=3, test_ratio=0.3)
+    for view in (data.train_X, data.train_y, data.test_X, data.test_y):
+        assert np.shares_memory(view, data.windows)
+    drawn = StockDataSet(prices, num_steps=3, split="random", train_ratio=0.5)
+    np.testing.assert_array_equal(drawn.train_y, drawn.windows[3:][drawn.train])
+    np.testing.assert_array_equal(drawn.test_y, drawn.windows[3:][drawn.test])
+    assert not np.shares_memory(drawn.train_X, drawn.windows)
+
+
+def test_a_data_set_of_prices_reads_the_opening_ones_only_when_told():
+    dates = np.arange(20).astype("datetime64[D]").astype("datetime64[s]")
+    prices = Prices("X", "csv", dates, np.arange(2.0, 42.0, 2), np.arange(1.0, 41.0, 2))
+    closes = StockDataSet.from_prices(prices, num_steps=2, normalized=False)
+    np.testing.assert_array_equal(closes.windows[:, 0], prices.close)
+    both = StockDataSet.from_prices(prices, open_and_close=True, num_steps=2, normalized=False)
+    np.testing.assert_array_equal(both.windows[:, 0], np.arange(1, 41))
+    assert both.symbol == closes.symbol == "X"
+
+
 def test_it_equals_the_original_arithmetic_written_with_loops():
     rng = np.random.default_rng(0)
     seq, size, steps = list(rng.lognormal(size=103)), 4, 3
@@ -115,6 +145,18 @@ def test_generate_one_epoch_gives_every_example_once():
     assert sorted(len(X) for X, _ in batches) == [49, 64, 64]
 
 
+def test_an_epoch_is_the_first_with_seed_0_and_shuffled_slices_unless_told():
+    data = StockDataSet(np.random.default_rng(0).lognormal(size=200), num_steps=3)
+
+    def labels(**options):
+        return np.concatenate([y for _, y in data.generate_one_epoch(10, **options)]).tolist()
+
+    assert labels() == labels(epoch=0, seed=0, shuffle="batches")
+    assert labels() != labels(epoch=1)
+    assert labels() != labels(seed=1)
+    assert labels() != labels(shuffle="windows")
+
+
 def test_interleaved_open_and_close():
     dates = np.array(["2020-01-01", "2020-01-02"], dtype="datetime64[s]")
     prices = Prices("X", "csv", dates, np.array([2.0, 4.0]), np.array([1.0, 3.0]))
@@ -136,8 +178,8 @@ def test_describe_is_one_line_with_the_facts():
 @pytest.mark.parametrize(
     ("prices", "message"),
     [
-        (np.ones(4), "4 prices are too few"),
-        (np.array([]), "0 prices are too few"),
+        (np.ones(4), "4 prices are too few: .* make 0 training and 1 test examples"),
+        (np.array([]), "0 prices are too few: .* make 0 training and 0 test examples"),
         (np.array([1.0, 0.0] * 9), "price 1 must be positive"),
         (np.array([1.0, 2.0, np.nan] * 9), "price 2 must be positive"),
         (np.ones((5, 2)), "1-d"),
@@ -146,6 +188,24 @@ def test_describe_is_one_line_with_the_facts():
 def test_bad_prices_are_refused(prices, message):
     with pytest.raises(UserError, match=message):
         StockDataSet(prices, np.zeros(len(prices), "datetime64[s]"), num_steps=3)
+
+
+@pytest.mark.parametrize("days", [17, 19])
+def test_prices_and_dates_of_different_lengths_are_refused(days):
+    with pytest.raises(UserError, match=rf"one length.*\(18,\), \({days},\)"):
+        StockDataSet(np.ones(18), np.zeros(days, "datetime64[s]"), num_steps=3)
+
+
+def test_a_single_number_is_no_series_of_prices():
+    with pytest.raises(UserError, match="1-d"):
+        StockDataSet(np.array(7.0))
+    with pytest.raises(UserError, match="1-d"):
+        StockDataSet(np.array(7.0), np.array(0, "datetime64[s]"))
+
+
+def test_a_split_that_leaves_nothing_to_test_is_refused():
+    with pytest.raises(UserError, match="17 training and 0 test examples"):
+        StockDataSet(np.ones(20), num_steps=3, test_ratio=0.0)
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ def test_the_chronological_split_trains_on_the_oldest_and_tests_on_the_rest():
     np.testing.assert_array_equal(test, [4, 5, 6])
 
 
-def test_an_unknown_split_is_refused():
-    with pytest.raises(UserError, match=r"one of chronological, random\. Received: 'both'"):
-        split_examples(7, split="both", test_ratio=0.3, train_ratio=0.1, seed=0)
+@pytest.mark.parametrize("split", ["both", "few", "walk-forward"])
+def test_an_unknown_split_is_refused(split):
+    with pytest.raises(UserError, match=rf"one of chronological, random\. Received: '{split}'"):
+        split_examples(7, split=split, test_ratio=0.3, train_ratio=0.1, seed=0)

@@ -1,30 +1,30 @@
 """The dense matrix and its spectrum."""
 
-import keras
 import numpy as np
 import pytest
-from keras import layers
 
-from stock_rnn.curvature import (
-    HessianOperator,
-    TooLargeError,
-    exact_hessian,
-    exact_spectrum,
-    extreme_eigenpairs,
-)
+from stock_rnn.curvature.algorithms.dense import TooLargeError, exact_hessian, exact_spectrum
+from stock_rnn.curvature.algorithms.extreme import extreme_eigenpairs
 
 
 class Lopsided:
-    """Products with a matrix that is not symmetric."""
+    """Products with a matrix that is not symmetric. Keeps the widths of the questions."""
 
     def __init__(self, matrix):
-        self.matrix, self.shape = matrix, matrix.shape
+        self.matrix, self.shape, self.widths = matrix, matrix.shape, []
 
     def __matmul__(self, v):
+        self.widths.append(v.shape[1])
         return self.matrix @ v
 
 
-def lstm_operator(unroll=True):
+def lstm_operator(unroll):
+    # Here, so that the other tests do not wait for TensorFlow.
+    import keras
+    from keras import layers
+
+    from stock_rnn.curvature import HessianOperator
+
     keras.utils.set_random_seed(0)
     model = keras.Sequential(
         [keras.Input((3, 1)), layers.RNN(layers.LSTMCell(6), unroll=unroll), layers.Dense(1)]
@@ -63,11 +63,29 @@ def test_lanczos_and_the_whole_spectrum_agree_at_both_ends(unroll):
     assert ends[0] < 0
 
 
-def test_too_large_is_refused_before_any_product():
-    operator = lstm_operator()
-    needed = 8 * operator.shape[0] ** 2
-    with pytest.raises(TooLargeError, match=rf"{operator.shape[0]} parameters needs 0\.00 GiB"):
-        exact_hessian(operator, max_bytes=needed)
-    with pytest.raises(TooLargeError):
-        exact_spectrum(operator, max_bytes=2 * needed)
-    assert operator.products == 0
+@pytest.mark.parametrize(("dense", "matrices"), [(exact_hessian, 1), (exact_spectrum, 2)])
+@pytest.mark.parametrize("n", [5, 100])
+def test_too_large_is_refused_before_any_product(dense, matrices, n):
+    operator = Lopsided(np.eye(n))
+    # Float64: one matrix or two, and three times the columns asked for at a time.
+    needed = 8 * n * (matrices * n + 3 * min(n, 64))
+    with pytest.raises(TooLargeError, match=f"for {n} parameters"):
+        dense(operator, max_bytes=needed - 1)
+    assert operator.widths == []
+    dense(operator, max_bytes=needed)
+
+
+def test_a_refusal_says_how_much_is_needed_and_how_much_is_allowed():
+    class Huge:
+        shape = (40_000, 40_000)
+
+    with pytest.raises(TooLargeError, match=r"40,000 parameters needs 11\.98 GiB.* 4\.00 are"):
+        exact_hessian(Huge())
+    with pytest.raises(TooLargeError, match=r"needs 23\.90 GiB.* 4\.00 are"):
+        exact_spectrum(Huge())
+
+
+def test_the_products_are_asked_for_64_columns_at_a_time():
+    operator = Lopsided(np.diag(np.arange(130.0)))
+    exact_hessian(operator)
+    assert operator.widths == [64, 64, 2]

@@ -1,5 +1,6 @@
 """Ends of a spectrum, against LAPACK and against what must always hold."""
 
+import inspect
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from stock_rnn.curvature.algorithms.extreme import (
     ExtremeEigenpairs,
+    _kept,
     extreme_eigenpairs,
     extreme_routine,
     top_eigenpairs,
@@ -77,6 +79,8 @@ def test_both_ends_of_any_spectrum(kind, tol):
     size = np.abs(eigenvalues).max()
     assert found.converged
     assert found.matvecs == operator.products
+    assert (found.lambda_min, found.lambda_max) == tuple(found.eigenvalues)
+    assert (found.residual_min, found.residual_max) == tuple(found.residuals)
     for k, true in enumerate((eigenvalues.min(), eigenvalues.max())):
         assert held(operator, found.eigenvalues[k], found.vectors[:, k], found.residuals[k])
         bar = max(tol * max(abs(true), 1e-4 * size), 1e-13 * size)
@@ -119,12 +123,24 @@ def test_the_top_k_are_found_as_often_as_they_are_repeated(eigenvalues, k, large
     assert found.converged
 
 
-def test_the_top_k_of_a_larger_matrix_need_few_products_and_survive_restarts():
-    eigenvalues = np.r_[np.linspace(0, 1, 500), 3.0, 3.0, 4.0, 5.0]
-    for max_basis in (24, 128):
-        found = top_eigenpairs(rotated(eigenvalues), 4, tol=1e-6, max_basis=max_basis)
-        np.testing.assert_allclose(found.eigenvalues, [5, 4, 3, 3], rtol=1e-9)
-        assert found.matvecs < 80
+@pytest.mark.parametrize("which", ["largest", "smallest"])
+@pytest.mark.parametrize("max_basis", [24, 128])
+def test_the_top_k_of_a_larger_matrix_need_few_products_and_survive_restarts(which, max_basis):
+    sign = 1 if which == "largest" else -1
+    operator = rotated(sign * np.r_[np.linspace(0, 1, 500), 3.0, 3.0, 4.0, 5.0])
+    found = top_eigenpairs(operator, 4, which, tol=1e-6, max_basis=max_basis)
+    np.testing.assert_allclose(sign * found.eigenvalues, [5, 4, 3, 3], rtol=1e-9)
+    assert found.converged
+    assert found.matvecs == operator.products < 80
+
+
+def test_a_restart_keeps_the_wanted_ritz_vectors_and_as_many_neighbours():
+    assert _kept("largest", 3, 12) == [6, 7, 8, 9, 10, 11]
+    assert _kept("smallest", 3, 12) == [0, 1, 2, 3, 4, 5]
+    # A quarter of a large basis; of a small one no more than half.
+    assert _kept("largest", 3, 40) == [*range(30, 40)]
+    assert _kept("smallest", 5, 8) == [0, 1, 2, 3]
+    assert _kept("extremes", 2, 12) == [0, 1, 2, 9, 10, 11]
 
 
 @pytest.mark.parametrize("max_basis", [16, 64])
@@ -236,6 +252,16 @@ def test_the_same_seed_gives_the_same_bits():
     assert np.abs(a.vectors - c.vectors).max() > 0
 
 
+def test_the_routine_has_the_defaults_of_the_function():
+    def defaults(function):
+        named = inspect.signature(function).parameters.values()
+        return {p.name: p.default for p in named if p.default is not p.empty}
+
+    own = defaults(extreme_eigenpairs)
+    assert {"tol", "max_matvecs", "max_basis", "explore", "seed"} <= own.keys()
+    assert own.items() <= defaults(extreme_routine).items()
+
+
 def test_impossible_options_are_refused():
     operator = rotated([1.0, 2.0, 3.0])
     with pytest.raises(ValueError, match="tol"):
@@ -248,7 +274,7 @@ def test_impossible_options_are_refused():
         top_eigenpairs(operator, 4)
     with pytest.raises(ValueError, match="largest"):
         top_eigenpairs(operator, 1, "LM")  # type: ignore[arg-type]
-    with pytest.raises(NonFiniteError):
+    with pytest.raises(NonFiniteError, match="Product number 1 is"):
         extreme_eigenpairs(Dense(np.full((3, 3), np.nan)))
 
 

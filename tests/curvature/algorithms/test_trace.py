@@ -66,12 +66,25 @@ def test_the_bar_is_that_of_what_the_first_products_leave_over():
     assert 1.0 < np.mean(bars) / np.mean(expected) < 1.17
 
 
+def test_one_probe_has_the_bar_of_the_closed_form():
+    # Eigenvalues 1 and -1: the one vector of Q hardly changes them.
+    matrix = symmetric(np.repeat([-1.0, 1.0], 30), 4)
+    bars = [trace(matrix, matvecs=3, seed=seed).standard_error for seed in range(100)]
+    assert np.sqrt(np.mean(np.square(bars))) == pytest.approx(60 * np.sqrt(2 / 62), rel=0.05)
+
+
 def test_trace_of_a_low_rank_matrix_is_exact():
     values = np.concatenate([[5.0, -3.0, 1.0], np.zeros(97)])
     for seed in range(20):
         estimate = trace(symmetric(values, 2), matvecs=30, seed=seed)
         # Only rounding is left, and the bar knows of it.
         assert abs(estimate.value - 3.0) <= 3 * estimate.standard_error < 1e-11
+
+
+@pytest.mark.parametrize("n", [20, 100])
+def test_a_zero_matrix_has_trace_zero_without_error(n):
+    estimate = trace(np.zeros((n, n)), matvecs=30)
+    assert (estimate.value, estimate.standard_error) == (0.0, 0.0)
 
 
 def test_the_rounding_of_the_products_is_in_the_bar():

@@ -60,6 +60,40 @@ def test_the_reports_statistics_are_those_of_its_tables():
     assert low < train["5.1"] / train["5.2"] < high
 
 
+def test_the_regions_are_those_of_the_words():
+    tenfold, better, mostly = (5.0, 20.0), (1.0, INF), (0.5, 1.0)
+    expected = {
+        "sgd-test-loss-tenfold": tenfold,
+        "rmsprop-beats-sgd": better,
+        "sgd-underfits": tenfold,
+        "width-tenfold": tenfold,
+        "wider-is-better": better,
+        "deeper-is-better": better,
+        "wide-tests-worse": better,
+        "wide-trains-well": (0.0, 1.25),
+        "sgd-ends-at-a-saddle": mostly,
+        "rmsprop-passes-the-saddle": mostly,
+        "rmsprop-escapes-first": mostly,
+        "sgd-never-intersects": (0.0, 1.0),
+        "rmsprop-intersects-more": (0.0, INF),
+        "gradient-falls-at-the-rate": (-INF, -0.25),
+    }
+    assert {id: CLAIM[id].region for id in expected} == expected
+    # The others are checked with the report's tables.
+    others = {"sgd-train-loss", *(f"table-{table}-test-loss" for table in REPORT_TABLES)}
+    assert CLAIM.keys() == expected.keys() | others
+
+
+def test_the_claim_of_a_table_names_its_optimizer_and_network():
+    named = {table: CLAIM[f"table-{table}-test-loss"].statistic for table in REPORT_TABLES}
+    assert named == {
+        "5.1": "test loss of sgd, 1 x 32",
+        "5.2": "test loss of rmsprop, 1 x 32",
+        "5.3": "test loss of rmsprop, 1 x 128",
+        "5.4": "test loss of rmsprop, 5 x 128",
+    }
+
+
 def record_of(task):
     """A record of a planned task in which all losses are one."""
     ones = dict.fromkeys(

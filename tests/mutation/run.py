@@ -22,11 +22,11 @@ import shutil
 import sys
 import tempfile
 import time
-import tomllib
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import tomllib
 from cosmic_ray.commands import init
 from cosmic_ray.modules import find_modules
 from cosmic_ray.mutating import mutate_and_test

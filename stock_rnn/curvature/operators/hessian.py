@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from stock_rnn.curvature.keras_private import all_layers
+from stock_rnn.curvature.operators.batch_loss import BatchLoss
 from stock_rnn.curvature.operators.blocks import (
     RestrictedOperator,
     select_indices,
@@ -20,7 +21,6 @@ from stock_rnn.curvature.operators.blocks import (
 )
 from stock_rnn.curvature.operators.data import as_arrays, count_examples, take_rows
 from stock_rnn.curvature.operators.errors import NonFiniteError
-from stock_rnn.curvature.operators.objective import Objective
 from stock_rnn.curvature.operators.operator import Operator
 from stock_rnn.curvature.operators.protocol import (
     Array,
@@ -119,7 +119,7 @@ class HessianOperator(Operator):
         weights = () if sample_weight is None else (as_arrays(sample_weight, "sample_weight"),)
         self._data = (as_arrays(x, "x"), as_arrays(y, "y"), weights)
         self.examples = count_examples(self._data)
-        self._objective = Objective(model, loss, self.examples)
+        self._batch_loss = BatchLoss(model, loss, self.examples)
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"A micro-batch holds at least one example. Received: {batch_size=}")
         self.batch_size = min(batch_size or DEFAULT_BATCH_SIZE, self.examples)
@@ -292,7 +292,7 @@ class HessianOperator(Operator):
             # Where the gradient is not finite, there is nothing to compare yet.
             with contextlib.suppress(NonFiniteError):
                 agrees = verify_session(
-                    self._session, self._theta, self._objective, self.first_batch()
+                    self._session, self._theta, self._batch_loss, self.first_batch()
                 )
                 # A layer may read a variable in a way that no gradient follows.
                 self._verified = agrees and not self._session.unreached
@@ -304,13 +304,13 @@ class HessianOperator(Operator):
         self.traces += 1
         # A known size lets TensorFlow fold shapes into constants.
         size = None if self.examples % self.batch_size else self.batch_size
-        return ProductSession(self._objective, self._theta, self._signature(size))
+        return ProductSession(self._batch_loss, self._theta, self._signature(size))
 
     def _trace_loss(self) -> Callable[..., Any]:
         self.traces += 1
 
         def loss(batch: Any, displacement: tf.Tensor) -> Any:
-            return self._objective(self.variables, self._theta.displaced(displacement), batch)
+            return self._batch_loss(self.variables, self._theta.displaced(displacement), batch)
 
         displacement = tf.TensorSpec([self.parameters], tf.float64)
         function = tf.function(loss, autograph=False)

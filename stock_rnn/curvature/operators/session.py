@@ -24,6 +24,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from stock_rnn.curvature.operators.batch_loss import BatchLoss
 from stock_rnn.curvature.operators.differentiable import twice_differentiable
 from stock_rnn.curvature.operators.errors import (
     NoGradientError,
@@ -35,7 +36,6 @@ from stock_rnn.curvature.operators.graph_scan import (
     explain_missing_gradient,
     scan_gradient,
 )
-from stock_rnn.curvature.operators.objective import Objective
 from stock_rnn.curvature.operators.protocol import Array, MatvecRoutine
 
 # (loss, gradient (n,)) -> the routine that then asks for products with vectors (n,).
@@ -82,7 +82,7 @@ class ProductSession:
     Built for a given signature of micro-batches, for the variables' live values.
 
     Args:
-        objective: the loss.
+        batch_loss: the loss.
         parameters: what it is differentiated by.
         signature: nested `tf.TensorSpec` of a micro-batch (x, y, sample weights).
 
@@ -95,8 +95,8 @@ class ProductSession:
         SecondDerivativeError: An operation has none.
     """
 
-    def __init__(self, objective: Objective, parameters: ParameterVector, signature: Any) -> None:
-        self._objective = objective
+    def __init__(self, batch_loss: BatchLoss, parameters: ParameterVector, signature: Any) -> None:
+        self._batch_loss = batch_loss
         self._parameters = parameters
         self._reply: Callable[[float, Array], Array | None] = _no_routine
         self._failure: BaseException | None = None
@@ -114,7 +114,7 @@ class ProductSession:
         """Answer a routine for one micro-batch, at θ + displacement.
 
         Returns:
-            What the batch counts (see `Objective`), and how many products were made.
+            What the batch counts (see `BatchLoss`), and how many products were made.
 
         Raises:
             NonFiniteError: The gradient or a product is not finite.
@@ -174,7 +174,7 @@ class ProductSession:
             ) from error
         except LookupError as error:
             raise SecondDerivativeError(
-                explain_missing_gradient(error, self._objective.model)
+                explain_missing_gradient(error, self._batch_loss.model)
             ) from error
 
     def _multiply_on_demand(
@@ -187,7 +187,7 @@ class ProductSession:
             outer.watch(values)
             with tf.GradientTape() as inner:
                 inner.watch(values)
-                loss, count = self._objective(parameters.variables, values, batch)
+                loss, count = self._batch_loss(parameters.variables, values, batch)
             gradients = [densified(g) for g in inner.gradient(loss, values)]
         self._note_unreached(gradients)
         self.scan = scan_gradient(values, gradients)

@@ -31,13 +31,13 @@ import numpy as np
 import tensorflow as tf
 
 from stock_rnn.curvature.keras_private import all_layers
+from stock_rnn.curvature.operators.batch_loss import BatchLoss, others_of
 from stock_rnn.curvature.operators.data import count_examples
 from stock_rnn.curvature.operators.differentiable import twice_differentiable
 from stock_rnn.curvature.operators.errors import (
     NonDeterministicLossError,
     SecondDerivativeError,
 )
-from stock_rnn.curvature.operators.objective import Objective, others_of
 from stock_rnn.curvature.operators.protocol import Array, MatvecRoutine
 from stock_rnn.curvature.operators.session import ParameterVector, ProductSession, densified
 
@@ -72,14 +72,14 @@ class Comparison:
 
 
 def verify_session(
-    session: ProductSession, parameters: ParameterVector, objective: Objective, batch: Any
+    session: ProductSession, parameters: ParameterVector, batch_loss: BatchLoss, batch: Any
 ) -> bool:
     """Compare one product of a session with differences of its gradient.
 
     Args:
         session: what multiplies.
         parameters: its parameters.
-        objective: its loss.
+        batch_loss: its loss.
         batch: a micro-batch of it.
 
     Returns:
@@ -98,9 +98,9 @@ def verify_session(
     few = _spread(batch, EXAMPLES_IN_FLOAT64 * (1 if in_session.agrees else 8))
 
     def loss(values: list[tf.Tensor]) -> tf.Tensor:
-        return objective(parameters.variables, values, few, held_type=tf.float64)[0]
+        return batch_loss(parameters.variables, values, few, held_type=tf.float64)[0]
 
-    with in_float64(objective.model):
+    with in_float64(batch_loss.model):
         try:
             found = compare_function(
                 loss,
@@ -115,10 +115,10 @@ def verify_session(
         if found.error <= WRONG:
             return False
         try:
-            names = wrong_layers(objective.model, few[0])
+            names = wrong_layers(batch_loss.model, few[0])
         except (tf.errors.OpError, TypeError, ValueError):
             names = []  # Not to be run layer by layer: the scan names those that it has found.
-    raise SecondDerivativeError(_wrong(session, objective.model, names, found.error))
+    raise SecondDerivativeError(_wrong(session, batch_loss.model, names, found.error))
 
 
 def _spread(batch: Any, count: int) -> Any:

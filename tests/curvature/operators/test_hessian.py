@@ -186,7 +186,7 @@ def test_a_linear_loss_has_no_curvature():
     assert np.abs(operator.gradient()).max() > 0
 
 
-# The objective
+# The loss
 
 
 def test_the_loss_is_what_keras_evaluates_with_regularization_once():

@@ -12,7 +12,7 @@ import tensorflow as tf
 from stock_rnn.curvature.keras_private import mask_of
 
 
-class Objective:
+class BatchLoss:
     """ℓ(θ; x, y) as a function of θ: the model's variables are not changed.
 
     Data loss plus the model's own losses (`model.losses`: weight and activity

@@ -243,6 +243,9 @@ def test_a_sign_is_certified_only_beyond_all_error_bars():
     assert not pair(-1.0, 1.0, (0.9, 0), rounding=0.2).certified_negative
     assert pair(1.0, 2.0, (0.9, 0)).certified_positive
     assert not pair(1.0, 2.0, (0.9, 0), rounding=0.2).certified_positive
+    # Nothing is added for products that are not said to be rounded.
+    exact = ExtremeEigenpairs(np.array([-0.5, 1.0]), np.eye(2), np.zeros(2), 3, True, np.zeros(1))
+    assert exact.certified_negative
 
 
 def test_the_same_seed_gives_the_same_bits():

@@ -7,17 +7,7 @@ from scipy.integrate import trapezoid
 from stock_rnn.curvature.algorithms.density import negative_fraction, spectral_density
 from stock_rnn.curvature.algorithms.lanczos import lanczos_tridiagonal
 from stock_rnn.curvature.operators.errors import NonFiniteError
-
-
-def eigenbasis(n, seed):
-    return np.linalg.qr(np.random.default_rng(seed).standard_normal((n, n)))[0]
-
-
-def symmetric(eigenvalues, seed=0):
-    """A dense symmetric matrix with these eigenvalues and random eigenvectors."""
-    q = eigenbasis(len(eigenvalues), seed)
-    return (q * np.asarray(eigenvalues)) @ q.T
-
+from tests.curvature.cases import eigenbasis, symmetric
 
 # A bulk of zeros, as overparametrized networks have, a negative part, outliers.
 HESSIAN_LIKE = np.concatenate(

@@ -17,27 +17,12 @@ from stock_rnn.curvature.algorithms.extreme import (
     with_replaced_vector,
 )
 from stock_rnn.curvature.operators.errors import NonFiniteError
-
-
-class Dense:
-    """A dense matrix that counts its products."""
-
-    def __init__(self, matrix):
-        self.matrix = np.asarray(matrix, np.float64)
-        self.shape = self.matrix.shape
-        self.products = 0
-
-    def __matmul__(self, v):
-        assert v.dtype == np.float64
-        self.products += 1 if v.ndim == 1 else v.shape[1]
-        return self.matrix @ v
+from tests.curvature.cases import Counted, symmetric
 
 
 def rotated(eigenvalues, seed=0):
-    """A dense symmetric matrix of these eigenvalues."""
-    n = len(eigenvalues)
-    q, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((n, n)))
-    return Dense((q * np.asarray(eigenvalues, np.float64)) @ q.T)
+    """A counting operator of these eigenvalues."""
+    return Counted(symmetric(eigenvalues, seed))
 
 
 def held(operator, eigenvalue, vector, residual):
@@ -163,7 +148,7 @@ def test_a_warm_start_takes_few_products_near_by():
     base = rotated(np.r_[-0.5, np.linspace(-0.1, 1, 300), 4.0])
     before = extreme_eigenpairs(base)
     noise = np.random.default_rng(0).standard_normal(base.shape)
-    moved = Dense(base.matrix + 1e-4 * (noise + noise.T))
+    moved = Counted(base.matrix + 1e-4 * (noise + noise.T))
     cold, warm = extreme_eigenpairs(moved), extreme_eigenpairs(moved, warm_start=before)
     assert cold.converged
     assert warm.converged
@@ -177,7 +162,7 @@ def test_a_warm_start_sees_a_direction_that_has_come_up_beside_the_old_ones():
     fresh = np.random.default_rng(5).standard_normal(302)
     fresh -= before.vectors @ (before.vectors.T @ fresh)
     fresh /= np.linalg.norm(fresh)
-    risen = Dense(rotated(eigenvalues).matrix - 8 * np.outer(fresh, fresh))
+    risen = Counted(rotated(eigenvalues).matrix - 8 * np.outer(fresh, fresh))
     found = extreme_eigenpairs(risen, warm_start=before)
     assert found.lambda_min == pytest.approx(np.linalg.eigvalsh(risen.matrix)[0], rel=1e-2)
 
@@ -185,7 +170,7 @@ def test_a_warm_start_sees_a_direction_that_has_come_up_beside_the_old_ones():
 def test_an_exact_warm_start_is_not_mistaken_for_the_whole_matrix():
     vectors = np.eye(50)[:, [1, 2]]
     old = ExtremeEigenpairs(np.array([1.0, 2.0]), vectors, np.zeros(2), 3, True, np.zeros(1))
-    operator = Dense(np.diag(np.r_[-9.0, 1.0, 2.0, np.full(47, 1.5)]))
+    operator = Counted(np.diag(np.r_[-9.0, 1.0, 2.0, np.full(47, 1.5)]))
     found = extreme_eigenpairs(operator, warm_start=old)
     np.testing.assert_allclose(found.eigenvalues, [-9, 2], rtol=1e-2)
 
@@ -197,7 +182,7 @@ def test_a_warm_start_looks_beyond_what_the_old_vectors_reach():
     whole[:62, :62], whole[62:, 62:] = known.matrix, unknown.matrix
     before = extreme_eigenpairs(known, 1e-2)
     padded = np.vstack([before.vectors, np.zeros((3, 2))])
-    found = extreme_eigenpairs(Dense(whole), warm_start=replace(before, vectors=padded))
+    found = extreme_eigenpairs(Counted(whole), warm_start=replace(before, vectors=padded))
     assert found.lambda_min == pytest.approx(-9.0, rel=1e-2)
 
 
@@ -278,7 +263,7 @@ def test_impossible_options_are_refused():
     with pytest.raises(ValueError, match="largest"):
         top_eigenpairs(operator, 1, "LM")  # type: ignore[arg-type]
     with pytest.raises(NonFiniteError, match="Product number 1 is"):
-        extreme_eigenpairs(Dense(np.full((3, 3), np.nan)))
+        extreme_eigenpairs(Counted(np.full((3, 3), np.nan)))
 
 
 def test_a_smallest_end_that_jumps_back_is_found_at_once():

@@ -8,25 +8,7 @@ from stock_rnn.curvature.algorithms.estimate import (
     standard_error_of_mean,
 )
 from stock_rnn.curvature.algorithms.trace import trace
-
-
-def symmetric(eigenvalues, seed):
-    """A dense symmetric matrix with these eigenvalues and random eigenvectors."""
-    n = len(eigenvalues)
-    q = np.linalg.qr(np.random.default_rng(seed).standard_normal((n, n)))[0]
-    return (q * np.asarray(eigenvalues)) @ q.T
-
-
-class Counted:
-    """Counts the columns it is multiplied with."""
-
-    def __init__(self, matrix):
-        self.matrix, self.shape, self.columns = matrix, matrix.shape, 0
-
-    def __matmul__(self, v):
-        self.columns += 1 if v.ndim == 1 else v.shape[1]
-        return self.matrix @ v
-
+from tests.curvature.cases import Counted, symmetric
 
 HESSIAN_LIKE = np.concatenate([np.geomspace(10, 1, 8), np.linspace(-0.3, 0.5, 192)])
 
@@ -104,14 +86,14 @@ def test_the_rounding_of_the_products_is_in_the_bar():
 def test_products_are_as_many_as_asked_for():
     op = Counted(symmetric(HESSIAN_LIKE, 1))
     trace(op, matvecs=45)
-    assert op.columns == 45
+    assert op.products == 45
 
 
 def test_a_small_matrix_is_summed_exactly():
     op = Counted(symmetric(np.arange(-3.0, 7.0), 3))
     estimate = trace(op, matvecs=90)
     assert abs(estimate.value - 15.0) <= 3 * estimate.standard_error < 1e-12
-    assert (estimate.samples, op.columns) == (0, 10)
+    assert (estimate.samples, op.products) == (0, 10)
 
 
 def test_the_seed_decides():

@@ -15,13 +15,7 @@ from stock_rnn.curvature.analysis.landscape import (
     taylor_step,
 )
 from stock_rnn.curvature.operators.hessian import HessianOperator
-
-
-def symmetric(eigenvalues, seed=0):
-    """A dense symmetric matrix with these eigenvalues, and its eigenvectors."""
-    n = len(eigenvalues)
-    q = np.linalg.qr(np.random.default_rng(seed).standard_normal((n, n)))[0]
-    return (q * np.asarray(eigenvalues)) @ q.T, q
+from tests.curvature.cases import eigenbasis, symmetric
 
 
 class Quadratic:
@@ -94,7 +88,7 @@ def exact_ends(op):
 @given(seed=st.integers(0, 1000), rate=st.floats(0, 3), size=st.integers(1, 12))
 def test_the_taylor_prediction_is_exact_on_a_quadratic(seed, rate, size):
     rng = np.random.default_rng(seed)
-    op = Quadratic(symmetric(rng.normal(size=size), seed)[0], rng.normal(size=size))
+    op = Quadratic(symmetric(rng.normal(size=size), seed), rng.normal(size=size))
     step = taylor_step(op, rate)
     assert step.predicted == pytest.approx(step.true, abs=1e-10)
     assert step.first_order == pytest.approx(-rate * step.gradient_norm**2)
@@ -120,7 +114,7 @@ def test_at_a_critical_point_nothing_changes_and_no_curvature_is_claimed():
 
 
 def test_curvature_along_an_eigenvector_is_its_eigenvalue_at_any_length():
-    hessian, vectors = symmetric([-2.0, 0.5, 3.0])
+    hessian, vectors = symmetric([-2.0, 0.5, 3.0]), eigenbasis(3, 0)
     for length in (1e-100, 1.0, 1e100):
         assert curvature_along(hessian, length * vectors[:, 0]) == pytest.approx(-2.0)
     mixed = vectors @ np.sqrt([0.5, 0.3, 0.2])
@@ -132,7 +126,7 @@ HESSIAN_LIKE = np.concatenate([np.linspace(-1, -0.3, 20), np.zeros(40), [0.5, 2.
 
 @pytest.mark.parametrize("seed", range(3))
 def test_negative_share_is_that_of_the_exact_eigenvectors(seed):
-    hessian, vectors = symmetric(HESSIAN_LIKE, seed)
+    hessian, vectors = symmetric(HESSIAN_LIKE, seed), eigenbasis(len(HESSIAN_LIKE), seed)
     g = np.random.default_rng(seed + 10).standard_normal(63)
     exact = np.sum((vectors[:, :20].T @ g) ** 2) / (g @ g)
     found = negative_subspace_share(hessian, g, threshold=1e-3)
@@ -146,7 +140,7 @@ def test_negative_share_is_that_of_the_exact_eigenvectors(seed):
 
 
 def test_negative_share_at_its_limits():
-    hessian, vectors = symmetric(HESSIAN_LIKE)
+    hessian, vectors = symmetric(HESSIAN_LIKE), eigenbasis(len(HESSIAN_LIKE), 0)
     inside = negative_subspace_share(hessian, vectors[:, :20].sum(1), threshold=1e-3, steps=30)
     assert inside.value == pytest.approx(1.0)
     outside = negative_subspace_share(hessian, vectors[:, 20:].sum(1), threshold=1e-3)
@@ -155,7 +149,7 @@ def test_negative_share_at_its_limits():
 
 
 def test_a_slice_of_a_quadratic_is_its_model():
-    hessian, vectors = symmetric([-1.0, 2.0, 4.0])
+    hessian, vectors = symmetric([-1.0, 2.0, 4.0]), eigenbasis(3, 0)
     op = Quadratic(hessian, [0.3, -0.2, 0.1])
     t = np.linspace(-2, 2, 9)
     found = loss_along(op, 7.0 * vectors[:, 0], t)

@@ -2,6 +2,9 @@ PYTHON ?= python3
 PY := .venv/bin/python
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
+# Two processes of tests on two cores: more threads would only wait for each other.
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+
 .PHONY: run test test-oldest zoo mutate bench lint docs
 
 run: .venv/run.installed
@@ -9,7 +12,7 @@ run: .venv/run.installed
 	$(PY) evaluate.py default
 
 test: .venv/test.installed lint
-	$(PY) -m pytest -n 2 --dist loadfile -q --durations=10
+	$(ONE_THREAD) $(PY) -m pytest -n 2 --dist loadfile -q --durations=10
 
 # The oldest versions that setup.cfg allows: `make test-oldest PYTHON=python3.10`.
 test-oldest: .venv-oldest/installed

@@ -83,6 +83,6 @@ def small_run(small_config, tmp_path_factory):
 
 
 def pytest_collection_modifyitems(items):
-    """Files with slow tests first: the last file of a run should not keep one worker alone."""
+    """Files with slow tests first: the last tests of a run should not keep one worker alone."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)

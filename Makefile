@@ -12,11 +12,11 @@ run: .venv/run.installed
 	$(PY) evaluate.py default
 
 test: .venv/test.installed lint
-	$(ONE_THREAD) $(PY) -m pytest -n 2 --dist worksteal -q --durations=10
+	$(ONE_THREAD) $(PY) -m pytest -n 2 --dist loadfile -q --durations=10
 
 # The oldest versions that setup.cfg allows: `make test-oldest PYTHON=python3.10`.
 test-oldest: .venv-oldest/installed
-	.venv-oldest/bin/python -m pytest -n 2 --dist worksteal -q --durations=10
+	.venv-oldest/bin/python -m pytest -n 2 --dist loadfile -q --durations=10
 
 # Every layer, activation and loss of Keras; `make test` takes a sample of them.
 zoo: .venv/test.installed

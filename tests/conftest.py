@@ -80,9 +80,3 @@ def small_run(small_config, tmp_path_factory):
     return train(
         small_config, run_name="small", models_dir=folder / "models", logs_dir=folder / "logs"
     )
-
-
-def pytest_collection_modifyitems(items):
-    """Files with slow tests first: the last tests of a run should not keep one worker alone."""
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)

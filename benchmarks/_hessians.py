@@ -28,7 +28,7 @@ from stock_rnn.data import StockDataSet
 from stock_rnn.network import build_model
 from stock_rnn.optimizers import make_optimizer
 from stock_rnn.prices import load_prices
-from stock_rnn.training.epoch_model import EpochModel, training_epochs
+from stock_rnn.training.epochs import EpochTrainer
 from stock_rnn.training.train import train as train_run
 
 EXAMPLES = 1131
@@ -47,11 +47,11 @@ def write_problem(path: str, layers: str, size: str, num_steps: str, epochs: str
     assert len(dataset.train) == EXAMPLES
     model = build_model(num_steps=int(num_steps), num_layers=int(layers), lstm_size=int(size))
     if int(epochs):
-        trainer = EpochModel(model.inputs, model.outputs)
-        trainer.attach(dataset)
-        trainer.compile(optimizer=make_optimizer("rmsprop", 0.001), loss="mse", jit_compile=False)
-        stream = training_epochs(dataset, batch_size=64, shuffle="batches", seed=0)
-        trainer.fit(stream, steps_per_epoch=1, epochs=int(epochs), verbose=0, shuffle=False)
+        model.compile(optimizer=make_optimizer("rmsprop", 0.001), loss="mse")
+        model.optimizer.build(model.trainable_variables)
+        trainer = EpochTrainer(model, dataset, batch_size=64, shuffle="batches", seed=0)
+        for epoch in range(int(epochs)):
+            trainer.train(epoch)
     weights = {f"weight_{k:02}": w for k, w in enumerate(model.get_weights())}
     x, y = dataset.train_X.astype(np.float32), dataset.train_y.astype(np.float32)
     np.savez(path, layers=int(layers), size=int(size), x=x, y=y, **weights)

@@ -109,6 +109,13 @@ class Config:
     train_ratio: float = _setting(
         0.1, "share of the examples that train (--split random)", above=0, below=1
     )
+    validation_ratio: float = _setting(
+        0.0,
+        "share of the training examples, the newest, that validate instead: then the best epoch "
+        "has the lowest validation loss, and the test examples are not looked at in training",
+        at_least=0,
+        below=1,
+    )
 
     cell: str = _setting("lstm", "recurrent cell", choices=CELLS)
     num_layers: int = _setting(1, "stacked recurrent layers", at_least=1, at_most=100)
@@ -125,6 +132,12 @@ class Config:
     )
     init_epoch: int = _setting(5, "epochs before the learning rate decays", at_least=0)
     max_epoch: int = _setting(50, "epochs", at_least=1, at_most=1_000_000)
+    early_stopping: int = _setting(
+        0,
+        "end after so many epochs without a lower validation loss; 0: never "
+        "(with --validation-ratio)",
+        at_least=0,
+    )
     batch_size: int = _setting(64, "examples in a batch", at_least=1)
     shuffle: str = _setting(
         "batches",
@@ -168,6 +181,11 @@ class Config:
             )
         if self.init == "tf1" and self.cell != "lstm":
             raise UserError(f"--init tf1 is defined for --cell lstm. Received: --cell {self.cell}")
+        if self.early_stopping and not self.validation_ratio:
+            raise UserError(
+                "--early-stopping needs --validation-ratio: stopping by the test loss would fit "
+                "the test set"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """The settings by name, as `config.json` keeps them."""
@@ -338,7 +356,10 @@ def _check_day(name: str, value: str | None) -> None:
 
 
 #: Settings that have their default in runs of versions which did not have them.
-_NEWEST = {"date_column", "close_column", "decimal", "align"}
+_NEWEST = {
+    *("date_column", "close_column", "decimal", "align"),
+    *("validation_ratio", "early_stopping"),
+}
 
 _REPORT = {"num_layers": 1, "lstm_size": 32, "max_epoch": 50, "num_steps": 3}
 

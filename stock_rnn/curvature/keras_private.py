@@ -45,21 +45,6 @@ def optimizer_slots(optimizer: keras.Optimizer, name: str) -> Any:
     return getattr(optimizer, f"_{name}", ())
 
 
-def tensorboard_writer(callback: keras.callbacks.TensorBoard, run: str) -> Any:
-    """The event writer of a TensorBoard callback.
-
-    Args:
-        callback: during `fit`.
-        run: "train", or "val", the run of the validation losses.
-    """
-    return getattr(callback, f"_{run}_writer")
-
-
-def set_validation_folder(callback: keras.callbacks.TensorBoard, folder: str) -> None:
-    """Where a TensorBoard callback writes validation losses; after its `set_model`."""
-    callback._val_dir = folder
-
-
 def has_no_gradient(operation: Any) -> bool:
     """Whether TensorFlow declares an operation of a graph as not differentiable.
 

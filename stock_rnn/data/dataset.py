@@ -10,7 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from stock_rnn.data.batches import epoch_order
-from stock_rnn.data.splits import IntArray, split_examples
+from stock_rnn.data.splits import IntArray, split_examples, split_off_validation
 from stock_rnn.data.windows import FloatArray, base_prices, cut_windows, denormalize, normalize
 from stock_rnn.errors import UserError
 from stock_rnn.prices import Prices
@@ -50,12 +50,15 @@ class StockDataSet:
         normalized: whether windows are relative changes (`normalize`) or prices.
         align: "oldest" or "newest", as in `cut_windows`.
         split, test_ratio, train_ratio, seed: as `split_examples`.
+        validation_ratio: share of the training examples, the newest ones, that validate
+            instead.
         symbol: for messages.
 
     Attributes:
         windows: (W, N) float64, in the units that the network reads.
         bases: (W,) float64, the price that each window is divided by.
-        train, test: (n_train,), (n_test,) int32, the examples of each set.
+        train, validation, test: (k,) int32, the examples of each set; `validation` is empty
+            if its ratio is 0.
         left_out: one line on the prices that fill no window; None if all do.
 
     Raises:
@@ -75,6 +78,7 @@ class StockDataSet:
         split: str = "chronological",
         test_ratio: float = 0.1,
         train_ratio: float = 0.1,
+        validation_ratio: float = 0.0,
         seed: int = 0,
         symbol: str = "prices",
     ) -> None:
@@ -93,9 +97,10 @@ class StockDataSet:
         self.input_size, self.num_steps, self.normalized = input_size, num_steps, normalized
         raw = cut_windows(prices, input_size, align=align)
         self.count = max(len(raw) - num_steps, 0)
-        self.train, self.test = split_examples(
+        train, self.test = split_examples(
             self.count, split=split, test_ratio=test_ratio, train_ratio=train_ratio, seed=seed
         )
+        self.train, self.validation = split_off_validation(train, validation_ratio)
         if len(self.train) == 0 or len(self.test) == 0:
             raise UserError(
                 f"{symbol}: {len(prices)} prices are too few: in windows of {input_size} with "
@@ -167,6 +172,16 @@ class StockDataSet:
         return float(np.mean((self.labels(chosen) - self.persistence(chosen)) ** 2))
 
     @property
+    def monitored(self) -> IntArray:
+        """The examples whose loss is watched while training: `validation`, or else `test`."""
+        return self.validation if len(self.validation) else self.test
+
+    @property
+    def monitored_name(self) -> str:
+        """ "validation" or "test"."""
+        return "validation" if len(self.validation) else "test"
+
+    @property
     def train_X(self) -> FloatArray:
         """(n_train, T, N): the training inputs."""
         return self.inputs(self._as_slice(self.train))
@@ -234,10 +249,11 @@ class StockDataSet:
     def describe(self) -> str:
         """One line: symbol, windows, span, examples."""
         first, last = self._dates[0, 0], self._dates[-1, -1]
+        validation = f", {len(self.validation):,} validation" if len(self.validation) else ""
         return (
             f"{self.symbol}: {len(self.windows):,} windows of {self.input_size} from "
             f"{first.astype('datetime64[D]')} to {last.astype('datetime64[D]')}, "
-            f"{len(self.train):,} training and {len(self.test):,} test examples of "
+            f"{len(self.train):,} training{validation} and {len(self.test):,} test examples of "
             f"{self.num_steps} steps"
         )
 

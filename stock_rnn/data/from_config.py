@@ -43,5 +43,6 @@ def dataset_of(config: Config, prices: Prices) -> StockDataSet:
         split=config.split,
         test_ratio=config.test_ratio,
         train_ratio=config.train_ratio,
+        validation_ratio=config.validation_ratio,
         seed=config.seed,
     )

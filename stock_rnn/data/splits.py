@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,3 +47,17 @@ def split_examples(
             np.flatnonzero(~in_training).astype(np.int32),
         )
     raise UserError(f"split must be one of chronological, random. Received: {split!r}")
+
+
+def split_off_validation(train: IntArray, ratio: float) -> tuple[IntArray, IntArray]:
+    """The training examples without their newest ones, which validate.
+
+    Args:
+        train: (n,), ascending.
+        ratio: share that validates, in [0, 1).
+
+    Returns:
+        (n - k,) and (k,), k = ceil(n * ratio).
+    """
+    count = math.ceil(len(train) * ratio)
+    return train[: len(train) - count], train[len(train) - count :]

@@ -26,6 +26,8 @@ from stock_rnn.training import runs
 from stock_rnn.training.callbacks import (
     Checkpoint,
     DivergedError,
+    EarlyStopping,
+    History,
     LearningRateDecay,
     Persistence,
     Progress,
@@ -33,12 +35,15 @@ from stock_rnn.training.callbacks import (
     StopOnDivergence,
     StopOnInterrupt,
 )
-from stock_rnn.training.epoch_model import EpochModel, training_epochs, validation_epochs
+from stock_rnn.training.epochs import EpochTrainer
 from stock_rnn.training.hparams import write_hparams
 from stock_rnn.training.runs import Run
 from stock_rnn.training.runs.reading import reading
 
 _log = logging.getLogger("stock_rnn.training.fit")
+
+#: What is minimized, and what the curvature is measured of.
+LOSS = "mse"
 
 
 def fit(run: Run, config: Config, dataset: StockDataSet) -> None:
@@ -54,28 +59,51 @@ def fit(run: Run, config: Config, dataset: StockDataSet) -> None:
         OSError: a file cannot be written.
     """
     model, trainer = compiled(config, dataset)
-    checkpoint = Checkpoint(run.checkpoint)
+    board = RunTensorBoard(run.logs, dataset, config.max_epoch)
+    checkpoint = Checkpoint(
+        run.checkpoint,
+        monitor="val_loss" if config.validation_ratio else "loss",
+        board=board,
+        always_every=config.hessian_every,
+    )
     if run.checkpoint.exists():
-        checkpoint.restore(trainer)
+        checkpoint.restore(trainer.model)
         _check_spectrum(run, config)
         _log.info("going on after epoch %d", checkpoint.epoch)
     persistence = Persistence(dataset)
     first_loss = _keep_rows(run.history, checkpoint.epoch, persistence)
-    with _as_os_errors(run.logs):
-        write_hparams(run.logs, config)
     interrupt = StopOnInterrupt()
     callbacks = [
-        *_callbacks(run, config, dataset, checkpoint, persistence, first_loss),
+        # Those that add to `logs`, then those that write `logs`, then those that stop.
+        learning_rate_decay(config),
+        persistence,
+        StopOnDivergence(config.init_learning_rate, first_loss),
+        *_curvature(run, config, dataset),
+        History(str(run.history)),
+        board,
+        Progress(dataset, checkpoint.epoch, config.max_epoch),
+        checkpoint,
+        *([EarlyStopping(checkpoint, config.early_stopping)] if config.early_stopping else []),
         interrupt,
     ]
-    try:
-        with _as_os_errors(run.logs):
-            fit_epochs(trainer, config, dataset, callbacks, first_epoch=checkpoint.epoch)
-    except DivergedError as error:
-        runs.mark_diverged(run, str(error))
-        raise
-    finally:
-        interrupt.restore()
+    with _as_os_errors(run.logs):
+        write_hparams(run.logs, config)
+        try:
+            fit_epochs(trainer, config, callbacks, first_epoch=checkpoint.epoch)
+        except DivergedError as error:
+            runs.mark_diverged(run, str(error))
+            raise
+        finally:
+            interrupt.restore()
+            board.close()
+    if interrupt.asked:
+        raise KeyboardInterrupt
+    if checkpoint.epoch < config.max_epoch:
+        _log.info(
+            "stopped after epoch %d: the validation loss was lowest after epoch %d",
+            checkpoint.epoch,
+            checkpoint.best_epoch,
+        )
     _save(run, model, checkpoint)
 
 
@@ -92,15 +120,14 @@ def _as_os_errors(logs: Path) -> Iterator[None]:
         raise OSError(None, text.splitlines()[0]) from error
 
 
-def compiled(config: Config, dataset: StockDataSet) -> tuple[keras.Model, EpochModel]:
+def compiled(config: Config, dataset: StockDataSet) -> tuple[keras.Model, EpochTrainer]:
     """The network of a configuration, and the model that trains it.
 
     Seeds Python's, NumPy's and Keras's random generators, and switches on TensorFlow's
     deterministic operations, for the whole process.
 
     Returns:
-        The model to save, and an `EpochModel` that shares its layers: compiled, with its
-        optimizer built.
+        The model to save, and what trains a compiled model that shares its layers.
     """
     # Seeds come first: what follows draws from them, in this order.
     keras.utils.set_random_seed(config.seed)
@@ -114,68 +141,47 @@ def compiled(config: Config, dataset: StockDataSet) -> tuple[keras.Model, EpochM
         cell=config.cell,
         init=config.init,
     )
-    trainer = EpochModel(model.inputs, model.outputs, name="trainer")
-    trainer.attach(dataset)
+    trained = keras.Model(model.inputs, model.outputs, name="trainer")
     optimizer = make_optimizer(config.optimizer, config.init_learning_rate)
-    trainer.compile(optimizer=optimizer, loss="mse", jit_compile=False)
-    optimizer.build(trainer.trainable_variables)
+    trained.compile(optimizer=optimizer, loss=LOSS, jit_compile=False)
+    optimizer.build(trained.trainable_variables)
+    trainer = EpochTrainer(
+        trained,
+        dataset,
+        batch_size=config.batch_size,
+        shuffle=config.shuffle,
+        seed=config.seed,
+    )
     return model, trainer
 
 
 def fit_epochs(
-    trainer: EpochModel,
+    trainer: EpochTrainer,
     config: Config,
-    dataset: StockDataSet,
     callbacks: list[keras.callbacks.Callback],
     *,
     first_epoch: int = 0,
 ) -> None:
-    """Keras's `fit` over a configuration's epochs.
+    """Train over a configuration's epochs, with Keras's callbacks.
+
+    To callbacks it is Keras's `fit` without batches. A callback ends it by setting
+    `model.stop_training`.
 
     Args:
         trainer: from `compiled`.
-        config, dataset: what it was compiled with.
+        config: what it was compiled with.
         callbacks: in the order in which they are called.
         first_epoch: epochs already done.
     """
-    trainer.fit(
-        training_epochs(
-            dataset,
-            batch_size=config.batch_size,
-            shuffle=config.shuffle,
-            seed=config.seed,
-            first_epoch=first_epoch,
-        ),
-        steps_per_epoch=1,
-        initial_epoch=first_epoch,
-        epochs=config.max_epoch,
-        validation_data=validation_epochs(dataset),
-        validation_steps=1,
-        shuffle=False,
-        verbose=0,
-        callbacks=callbacks,
-    )
-
-
-def _callbacks(
-    run: Run,
-    config: Config,
-    dataset: StockDataSet,
-    checkpoint: Checkpoint,
-    persistence: Persistence,
-    first_loss: float | None,
-) -> list[keras.callbacks.Callback]:
-    # Callbacks that add to `logs`, then those that write `logs`, then the checkpoint.
-    return [
-        learning_rate_decay(config),
-        persistence,
-        StopOnDivergence(config.init_learning_rate, first_loss),
-        *_curvature(run, config, dataset),
-        keras.callbacks.CSVLogger(str(run.history), append=True),
-        RunTensorBoard(run.logs, dataset, config.max_epoch),
-        Progress(checkpoint.epoch, config.max_epoch),
-        checkpoint,
-    ]
+    called = keras.callbacks.CallbackList(callbacks, model=trainer.model)
+    trainer.model.stop_training = False
+    called.on_train_begin()
+    for epoch in range(first_epoch, config.max_epoch):
+        if trainer.model.stop_training:
+            break
+        called.on_epoch_begin(epoch)
+        called.on_epoch_end(epoch, trainer.train(epoch))
+    called.on_train_end()
 
 
 def learning_rate_decay(config: Config) -> LearningRateDecay:
@@ -194,6 +200,7 @@ def _curvature(run: Run, config: Config, dataset: StockDataSet) -> list[HessianC
             inputs,
             labels,
             every=config.hessian_every,
+            loss=LOSS,
             tol=config.hessian_tol,
             log_dir=run.logs / "hessian",
             spectrum_path=run.spectrum,
@@ -231,8 +238,8 @@ def _keep_rows(history: Path, epoch: int, persistence: Persistence) -> float | N
     with history.open(encoding="utf-8", newline="") as file:
         lines = file.readlines()
     rows = [
-        _of_this_version(row, persistence)
-        for row in csv.DictReader(lines[: epoch + 1] * bool(epoch))
+        {**_of_this_version(row, persistence), "epoch": number}
+        for number, row in enumerate(csv.DictReader(lines[: epoch + 1] * bool(epoch)), 1)
     ]
     text = io.StringIO(newline="")
     if rows:
@@ -248,8 +255,8 @@ def _keep_rows(history: Path, epoch: int, persistence: Persistence) -> float | N
 def _of_this_version(row: dict[str, str], persistence: Persistence) -> dict[str, Any]:
     """A row of a history with the columns of this version.
 
-    Versions before 0.2 called the curvature's columns without their prefix, and had none of
-    `Persistence`.
+    Versions before 0.2 called the curvature's columns without their prefix, had none of
+    `Persistence`, and counted epochs from 0.
     """
     added = persistence.values(float(row["loss"]), float(row["val_loss"]))
     named = {

@@ -113,54 +113,6 @@ def test_an_optimizer_without_such_state_has_no_slots():
     assert len(keras_private.optimizer_slots(optimizer, "velocity_hats")) == 0
 
 
-class Marker(keras.callbacks.Callback):
-    """Writes a scalar into both runs of a TensorBoard callback while it fits."""
-
-    def __init__(self, board):
-        super().__init__()
-        self.board = board
-
-    def on_epoch_end(self, epoch, logs=None):
-        for run in ("train", "val"):
-            with keras_private.tensorboard_writer(self.board, run).as_default(step=epoch):
-                tf.summary.scalar(f"marker_{run}", 1.0)
-
-
-class Renamed(keras.callbacks.TensorBoard):
-    """Writes validation losses into a folder of its own name."""
-
-    folder = ""
-
-    def set_model(self, model):
-        super().set_model(model)
-        keras_private.set_validation_folder(self, self.folder)
-
-
-def tags(folder):
-    """Of the scalars in the event files of a folder."""
-    found = set()
-    for file in folder.glob("events*"):
-        for event in tf.compat.v1.train.summary_iterator(str(file)):
-            found |= {value.tag for value in event.summary.value}
-    return found
-
-
-def test_tensorboard_writers_are_those_of_the_two_runs(tmp_path):
-    board = Renamed(str(tmp_path / "logs"))
-    board.folder = str(tmp_path / "elsewhere")
-    model = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
-    model.compile("sgd", "mse")
-    x, y = np.ones((ROWS, 2)), np.ones((ROWS, 1))
-    model.fit(x, y, validation_data=(x, y), verbose=0, callbacks=[board, Marker(board)])
-    assert {"epoch_loss", "marker_train"} <= tags(tmp_path / "logs" / "train"), (
-        f"_train_writer is not the run of the training losses {VERSIONS}"
-    )
-    assert {"epoch_loss", "marker_val"} <= tags(tmp_path / "elsewhere"), (
-        f"_val_dir or _val_writer is not where validation losses go {VERSIONS}"
-    )
-    assert not (tmp_path / "logs" / "validation").exists()
-
-
 def operations(function, *arguments):
     """By type: those of the function's graph."""
     graph = tf.function(function).get_concrete_function(*arguments).graph

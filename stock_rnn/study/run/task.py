@@ -86,7 +86,7 @@ def _run(task: Task, prices: Prices) -> Record:
         callbacks.append(StopWhen(observer, escaped))
     diverged = None
     try:
-        fit_epochs(trainer, config, dataset, callbacks)
+        fit_epochs(trainer, config, callbacks)
     except UserError:
         # Raised for divergence only. The rows before it are kept.
         diverged = len(observer.rows)
@@ -128,6 +128,7 @@ def _move_to_saddle(model: Any, dataset: Any) -> Any:
 
 def _curvature_callback(task: Task, dataset: Any) -> Any:
     from stock_rnn.curvature import HessianCallback
+    from stock_rnn.training.fit import LOSS
 
     config = task.config
     if config.hessian_every == 0:
@@ -137,6 +138,7 @@ def _curvature_callback(task: Task, dataset: Any) -> Any:
         inputs,
         labels,
         every=config.hessian_every,
+        loss=LOSS,
         tol=config.hessian_tol,
         seed=config.seed,
     )

@@ -1,6 +1,8 @@
 """Keras callbacks of a training, one a file."""
 
 from stock_rnn.training.callbacks.checkpoint import Checkpoint
+from stock_rnn.training.callbacks.early_stopping import EarlyStopping
+from stock_rnn.training.callbacks.history import History
 from stock_rnn.training.callbacks.learning_rate_decay import (
     LearningRateDecay,
     decayed_learning_rate,
@@ -14,6 +16,8 @@ from stock_rnn.training.callbacks.tensorboard import RunTensorBoard
 __all__ = [
     "Checkpoint",
     "DivergedError",
+    "EarlyStopping",
+    "History",
     "LearningRateDecay",
     "Persistence",
     "Progress",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,46 +10,82 @@ import keras
 import numpy as np
 
 from stock_rnn.files import atomic_write
+from stock_rnn.training.callbacks.tensorboard import RunTensorBoard
 from stock_rnn.training.runs.reading import reading
+
+# A kill costs at most the epochs of so many seconds.
+_SECONDS = 1.0
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Saves after every epoch all that a resumed training needs.
+    """Saves all that a resumed training needs, at most once a second.
 
-    That is: the weights, the states of the seed generators of dropout, the optimizer's
-    variables, the epoch, and the weights of the best epoch. The order of batches is a
-    function of seed and epoch, and the learning rate a function of the epoch: neither is
-    saved.
+    That is: the weights, the optimizer's variables, the epoch, and the weights of the best
+    epoch. The order of batches and the dropout masks are functions of seed and epoch, and
+    the learning rate one of the epoch: none is saved.
 
-    The best epoch has the lowest *training* loss: to choose it by the test loss would
-    leak the test set.
+    The best epoch has the lowest validation loss or, without a validation set, the lowest
+    *training* loss: to choose it by the test loss would leak the test set.
 
     Put it after the callbacks that write files: an epoch that is saved here has then
     been written by all of them.
 
     Args:
-        path: an .npz file, replaced after each epoch.
+        path: an .npz file, replaced at each save.
+        monitor: the loss that the best epoch has least of: "loss" or "val_loss".
+        board: its event files are written first.
+        always_every: save after every so many epochs in any case; 0: by time only. The
+            file of a `HessianCallback` has the eigenvectors of its last measurements only,
+            so an epoch that is measured is saved.
+
+    Attributes:
+        epoch: epochs done, as of the last one that ended.
+        best_epoch, best_loss, best_weights: of the best epoch so far.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        monitor: str = "loss",
+        board: RunTensorBoard | None = None,
+        always_every: int = 0,
+    ) -> None:
         super().__init__()
         self.path = path
-        self.epoch = 0
+        self.epoch = self.best_epoch = 0
         self.best_loss = np.inf
         self.best_weights: list[np.ndarray] = []
+        self._monitor, self._board, self._always_every = monitor, board, always_every
+        self._saved_epoch, self._saved_at = 0, -np.inf
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Save the state; take the weights as the best ones if the loss is the lowest yet."""
+        """Take the weights as the best ones if the loss is the lowest yet; save if it is due."""
         self.epoch = epoch + 1
-        loss = float((logs or {})["loss"])
+        loss = float((logs or {})[self._monitor])
         if loss < self.best_loss:
-            self.best_loss = loss
+            self.best_loss, self.best_epoch = loss, self.epoch
             self.best_weights = [variable.numpy() for variable in self.model.weights]
-        arrays: dict[str, Any] = {"epoch": self.epoch, "best_loss": self.best_loss}
+        always = self._always_every and self.epoch % self._always_every == 0
+        if always or time.monotonic() - self._saved_at >= _SECONDS:
+            self._save()
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        """Save the last epoch."""
+        if self.epoch > self._saved_epoch:
+            self._save()
+
+    def _save(self) -> None:
+        if self._board is not None:
+            self._board.flush()
+        best = {"epoch": self.best_epoch, "loss": self.best_loss}
+        arrays: dict[str, Any] = {"epoch": self.epoch}
+        arrays |= {f"best_{name}": value for name, value in best.items()}
         arrays |= {f"best/{i}": values for i, values in enumerate(self.best_weights)}
         arrays |= {f"state/{i}": v.numpy() for i, v in enumerate(self._state())}
         with atomic_write(self.path) as part:
             np.savez(part, **arrays)
+        self._saved_epoch, self._saved_at = self.epoch, time.monotonic()
 
     def restore(self, model: keras.Model) -> None:
         """Put a model into the saved state.
@@ -65,10 +102,14 @@ class Checkpoint(keras.callbacks.Callback):
             np.load(self.path, allow_pickle=False) as arrays,
         ):
             self.epoch, self.best_loss = int(arrays["epoch"]), float(arrays["best_loss"])
+            # Versions before 0.2 did not save it, and had no use for it.
+            self.best_epoch = int(arrays.get("best_epoch", self.epoch))
             self.best_weights = [arrays[f"best/{i}"] for i in range(len(model.weights))]
             for i, variable in enumerate(self._state()):
                 variable.assign(arrays[f"state/{i}"])
+            self._saved_epoch = self.epoch
 
     def _state(self) -> list[keras.Variable]:
-        # `variables` has the seed generators' states; `weights` has not.
+        # `variables` has the states of the dropout layers' generators, which are not used.
+        # They stay in the file for its order, which older versions wrote.
         return [*self.model.variables, *self.model.optimizer.variables]

@@ -8,6 +8,8 @@ from typing import Any
 import keras
 import tqdm
 
+from stock_rnn.data import StockDataSet
+
 
 class Progress(keras.callbacks.Callback):
     """Shows epochs and losses on stderr: a bar on a terminal, about ten lines elsewhere.
@@ -15,14 +17,16 @@ class Progress(keras.callbacks.Callback):
     Put it after `Persistence`, whose losses it shows beside the others.
 
     Args:
+        dataset: names the monitored set.
         first_epoch: epochs already done.
         max_epoch: epochs of the whole training.
     """
 
     _LINES = 10
 
-    def __init__(self, first_epoch: int, max_epoch: int) -> None:
+    def __init__(self, dataset: StockDataSet, first_epoch: int, max_epoch: int) -> None:
         super().__init__()
+        self._monitored = dataset.monitored_name
         self._max_epoch = max_epoch
         self._line_every = max(1, max_epoch // self._LINES)
         self._bar: Any = tqdm.tqdm(
@@ -33,9 +37,9 @@ class Progress(keras.callbacks.Callback):
         """Show the losses and the skill."""
         logs = logs or {}
         losses = (
-            f"train {logs['loss']:.6f}, test {logs['val_loss']:.6f}; persistence "
-            f"{logs['persistence_loss']:.6f}, {logs['val_persistence_loss']:.6f}; "
-            f"test skill {logs['val_skill']:+.3f}"
+            f"train {logs['loss']:.6f}, {self._monitored} {logs['val_loss']:.6f}; "
+            f"persistence {logs['persistence_loss']:.6f}, {logs['val_persistence_loss']:.6f}; "
+            f"{self._monitored} skill {logs['val_skill']:+.3f}"
         )
         if not self._bar.disable:
             self._bar.set_postfix_str(losses)

@@ -18,11 +18,14 @@ class StopOnInterrupt(keras.callbacks.Callback):
 
     Put it last: the callbacks before it have then finished the epoch. Call `restore` when
     the training is over: Keras calls no callback after an exception.
+
+    Attributes:
+        asked: whether Ctrl-C was pressed.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._asked = False
+        self.asked = False
         self._callers: Any = None
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
@@ -33,24 +36,16 @@ class StopOnInterrupt(keras.callbacks.Callback):
             signal.signal(signal.SIGINT, self._remember)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Stop if Ctrl-C was pressed.
-
-        Raises:
-            KeyboardInterrupt: it was, during the epoch.
-        """
-        if self._asked:
-            raise KeyboardInterrupt
-
-    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        """Restore the caller's handler."""
-        self.restore()
+        """Stop if Ctrl-C was pressed during the epoch."""
+        if self.asked:
+            self.model.stop_training = True
 
     def restore(self) -> None:
-        """Restore the caller's handler, also after a training that ended by an exception."""
+        """Restore the caller's handler."""
         if self._callers is not None:
             signal.signal(signal.SIGINT, self._callers)
             self._callers = None
 
     def _remember(self, number: int, frame: Any) -> None:
-        self._asked = True
+        self.asked = True
         signal.signal(signal.SIGINT, signal.default_int_handler)

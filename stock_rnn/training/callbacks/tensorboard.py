@@ -10,108 +10,128 @@ import numpy as np
 import tensorflow as tf
 
 from stock_rnn import plots
-from stock_rnn.curvature.keras_private import set_validation_folder, tensorboard_writer
 from stock_rnn.curvature.tracking.callback import DEFAULT_NAME
 from stock_rnn.data import StockDataSet
 from stock_rnn.network import LAST_OUTPUT
-
-# What `Persistence` adds to the logs -> the run in which it is a line.
-_PERSISTENCE_RUNS = {
-    "persistence_loss": "train_persistence",
-    "val_persistence_loss": "test_persistence",
-}
+from stock_rnn.training.callbacks.event_file import EventFile
 
 _PICTURES = 10
 _HISTOGRAM_EXAMPLES = 4096
 
+_LOSS = "Mean squared error by epochs done"
+_SKILL = "1 - loss / persistence's loss; below 0: worse than to guess that the price stays"
 
-class RunTensorBoard(keras.callbacks.TensorBoard):
-    """Keras's scalars, in the runs `train` and `test`.
+# Name in the logs -> what its chart says.
+_DESCRIPTIONS = {
+    "loss": f"{_LOSS}, over the training examples while they were trained on: dropout is on.",
+    "val_loss": f"{_LOSS}, after the epoch: dropout is off.",
+    "persistence_loss": f"{_LOSS}, of the forecast that the price stays; training examples.",
+    "val_persistence_loss": f"{_LOSS}, of the forecast that the price stays.",
+    "skill": f"{_SKILL}. Training examples: dropout is on.",
+    "val_skill": f"{_SKILL}. Dropout is off.",
+    "learning_rate": "The learning rate of the epoch's steps.",
+}
 
-    It adds to `train` the network's graph, which Keras 3 leaves out for subclassed
-    models, and a histogram of each weight, by its path: older Keras gives the weights of
-    all layers the same names. It adds to `test` a histogram of the last LSTM output and,
-    about ten times in a training, the picture of predicted against actual. Persistence's
-    losses are runs of their own, `train_persistence` and `test_persistence`: lines in the
-    chart of the losses. Everything is on disk when the epoch ends.
+
+class RunTensorBoard(keras.callbacks.Callback):
+    """Writes the runs `train` and `test`, or `validation` if there is a validation set.
+
+    Step k means "after k epochs". `train` has the logs of the epoch, the network's graph and
+    a histogram of each weight; the other run has the logs that begin with "val_", a
+    histogram of the last LSTM output and, about ten times in a training, the picture of
+    predicted against actual. Persistence's losses are runs of their own,
+    `train_persistence` and the like: lines in the chart of the losses.
+
+    Values are kept in memory until `flush`.
 
     Args:
         log_dir: logs/RUN.
-        dataset: its newest test examples are shown.
+        dataset: the newest of its monitored examples are shown.
         max_epoch: epochs of the training, by which the pictures are spaced.
     """
 
     def __init__(self, log_dir: Path, dataset: StockDataSet, max_epoch: int) -> None:
-        super().__init__(log_dir=str(log_dir), write_graph=False)
+        super().__init__()
         self._dataset = dataset
         self._picture_every = max(1, max_epoch // _PICTURES)
         self._max_epoch = max_epoch
-        self._persistence: dict[str, Any] = {}
+        other = dataset.monitored_name
+        names = ("train", other, "train_persistence", f"{other}_persistence")
+        self._train, self._other, self._train_persistence, self._other_persistence = (
+            EventFile(log_dir / name) for name in names
+        )
 
     def set_model(self, model: keras.Model) -> None:
-        """Name the run that Keras calls `validation` `test`."""
+        """Prepare the outputs that are shown."""
         super().set_model(model)
-        set_validation_folder(self, str(Path(self.log_dir) / "test"))
         head = model.get_layer(LAST_OUTPUT).output
-        self._outputs = keras.Model(model.inputs, [head, *model.outputs])
+        both = keras.Model(model.inputs, [head, *model.outputs])
+        x = self._dataset.inputs(self._dataset.monitored[-_HISTOGRAM_EXAMPLES:])
+        windows = tf.constant(x, tf.float32)
+        outputs = tf.function(lambda: both(windows, training=False), autograph=False)
+        self._outputs = outputs.get_concrete_function()
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Write the graph of the forward pass."""
-        super().on_train_begin(logs)
-        for key, run in _PERSISTENCE_RUNS.items():
-            folder = str(Path(self.log_dir) / run)
-            self._persistence[key] = tf.summary.create_file_writer(folder)
+        """Add the graph of the forward pass."""
         forward = tf.function(lambda windows: self.model(windows, training=False))
         shape = (None, self._dataset.num_steps, self._dataset.input_size)
         graph = forward.get_concrete_function(tf.TensorSpec(shape, tf.float32)).graph
-        with tensorboard_writer(self, "train").as_default(step=0):
-            tf.summary.graph(graph)
+        self._train.graph(graph.as_graph_def())
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Write Keras's summaries, then those of this class."""
+        """Add the logs, the histograms and, if it is due, the picture."""
+        step = epoch + 1
+        for name, value in (logs or {}).items():
+            self._add_scalar(name, step, value)
+        for weight in self.model.weights:
+            self._train.histogram(f"{weight.path}/histogram", step, weight.numpy())
+        last_output, predicted = self._outputs()
+        self._other.histogram(LAST_OUTPUT, step, last_output.numpy())
+        if step % self._picture_every == 0 or step == self._max_epoch:
+            self._add_picture(step, predicted.numpy())
+
+    def flush(self) -> None:
+        """Write what was added.
+
+        Raises:
+            tf.errors.OpError: it cannot be written.
+        """
+        for file in self._files():
+            file.flush()
+
+    def close(self) -> None:
+        """Write what was added, and close the event files.
+
+        Raises:
+            tf.errors.OpError: it cannot be written.
+        """
+        for file in self._files():
+            file.close()
+
+    def _files(self) -> list[EventFile]:
+        return [self._train, self._other, self._train_persistence, self._other_persistence]
+
+    def _add_scalar(self, name: str, step: int, value: float) -> None:
         # The run `hessian` has the curvature already.
-        curvature = f"{DEFAULT_NAME}_"
-        logs = {key: v for key, v in (logs or {}).items() if not key.startswith(curvature)}
-        for key, writer in self._persistence.items():
-            with writer.as_default(step=epoch):
-                tf.summary.scalar("epoch_loss", logs.pop(key))
-            writer.flush()
-        super().on_epoch_end(epoch, logs)
-        with tensorboard_writer(self, "train").as_default(step=epoch):
-            for weight in self.model.weights:
-                tf.summary.histogram(f"{weight.path}/histogram", weight)
-        with tensorboard_writer(self, "val").as_default(step=epoch):
-            last_output, predicted = self._predict()
-            tf.summary.histogram(LAST_OUTPUT, last_output)
-            if (epoch + 1) % self._picture_every == 0 or epoch + 1 == self._max_epoch:
-                tf.summary.image(
-                    "predicted_and_actual", self._picture(predicted[-plots.SHOWN_DAYS :])
-                )
-        for run in ("train", "val"):
-            tensorboard_writer(self, run).flush()
+        if name.startswith(f"{DEFAULT_NAME}_"):
+            return
+        quantity = name.removeprefix("val_")
+        file = self._train if quantity == name else self._other
+        if quantity == "persistence_loss":
+            quantity = "loss"
+            file = self._train_persistence if file is self._train else self._other_persistence
+        file.scalar(f"epoch_{quantity}", step, value, _DESCRIPTIONS.get(name))
 
-    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        """Close the event files."""
-        super().on_train_end(logs)
-        for writer in self._persistence.values():
-            writer.close()
-        self._persistence = {}
-
-    def _predict(self) -> tuple[np.ndarray, np.ndarray]:
-        """The last LSTM output and the predictions of the newest test examples."""
-        x = self._dataset.inputs(self._dataset.test[-_HISTOGRAM_EXAMPLES:])
-        last_output, predicted = self._outputs(tf.constant(x, tf.float32), training=False)
-        return last_output.numpy(), predicted.numpy()
-
-    def _picture(self, predicted: np.ndarray) -> Any:
+    def _add_picture(self, step: int, predicted: Any) -> None:
         data = self._dataset
-        examples = data.test[-len(predicted) :]
+        examples = data.monitored[-plots.SHOWN_DAYS :]
         figure = plots.prediction_figure(
             data.label_dates(examples).ravel(),
             data.labels(examples).ravel(),
-            predicted.ravel(),
+            np.asarray(predicted[-len(examples) :]).ravel(),
             persistence=data.persistence(examples).ravel(),
-            title=f"{data.symbol}: newest test predictions",
+            title=f"{data.symbol}: newest {data.monitored_name} predictions",
             ylabel="change since the window before" if data.normalized else "price",
         )
-        return tf.image.decode_png(plots.png(figure), channels=3)[None]
+        size = (figure.get_size_inches() * figure.dpi).astype(int)
+        self._other.image("predicted_and_actual", step, plots.png(figure), tuple(size))

@@ -43,6 +43,8 @@ def test_scalars_are_the_history(events, small_run):
         ("test_persistence", "epoch_loss", "val_persistence_loss"),
     ):
         np.testing.assert_allclose(scalars(events[run], tag), history[column], rtol=1e-5)
+        assert [e.step for e in events[run].Tensors(tag)] == list(history["epoch"]) == [1, 2, 3]
+        assert events[run].SummaryMetadata(tag).summary_description
 
 
 def test_eigenvalues_with_their_error_bars_from_epoch_0_on(small_run):
@@ -59,7 +61,7 @@ def test_histograms_of_weights_and_of_the_last_output(events):
     for weight in ("lstm_1/cell/kernel", "lstm_1/cell/recurrent_kernel", "head/bias"):
         assert f"{weight}/histogram" in tags
     outputs = events["test"].Tensors("last_lstm_output")
-    assert [event.step for event in outputs] == [0, 1, 2]
+    assert [event.step for event in outputs] == [1, 2, 3]
     # Buckets are (left, right, count); an LSTM's output lies in (-1, 1).
     buckets = tensor_util.make_ndarray(outputs[-1].tensor_proto)
     assert np.abs(buckets[:, :2]).max() <= 1
@@ -68,7 +70,7 @@ def test_histograms_of_weights_and_of_the_last_output(events):
 
 def test_pictures_of_predictions(events):
     pictures = events["test"].Tensors("predicted_and_actual")
-    assert [event.step for event in pictures] == [0, 1, 2]
+    assert [event.step for event in pictures] == [1, 2, 3]
     png = tensor_util.make_ndarray(pictures[-1].tensor_proto)[2]
     assert png.startswith(b"\x89PNG")
 

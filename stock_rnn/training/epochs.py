@@ -1,0 +1,210 @@
+"""An epoch of training in one graph call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from stock_rnn.data import StockDataSet, epoch_order
+from stock_rnn.data.splits import IntArray
+
+# Dropout masks are drawn for many batches at once, in at most so many bytes.
+_MASK_BYTES = 2**26
+
+# Examples in a batch of the validation or test set.
+_MONITORED_BATCH = 4096
+
+
+class EpochTrainer:
+    """Trains a network an epoch at a time.
+
+    Keras's `fit` runs Python code for every batch, which takes most of the time of a small
+    network. Here one graph gathers each batch's windows, differentiates and steps.
+
+    The order of an epoch's examples and its dropout masks are functions of (seed, epoch)
+    alone: a resumed training draws what the uninterrupted one would have drawn. A short last
+    batch is filled up with examples of weight zero.
+
+    Args:
+        model: a chain of layers, as `build_model` makes it; compiled, with its optimizer
+            built. Its mean squared error is minimized.
+        dataset: what it is trained and tested on.
+        batch_size, shuffle, seed: as in `epoch_order`.
+
+    Attributes:
+        model: that of the arguments.
+    """
+
+    def __init__(
+        self, model: keras.Model, dataset: StockDataSet, *, batch_size: int, shuffle: str, seed: int
+    ) -> None:
+        self.model = model
+        self._train_examples = dataset.train
+        self._order: dict[str, Any] = {"batch_size": batch_size, "shuffle": shuffle, "seed": seed}
+        self._seed = seed
+        self._width = min(batch_size, len(dataset.train))
+        self._windows = tf.constant(dataset.windows, dtype=tf.float32)
+        self._num_steps = dataset.num_steps
+        self._dropouts = [at for at in model.layers if isinstance(at, keras.layers.Dropout)]
+        values = sum(int(np.prod(layer.output.shape[1:])) for layer in self._dropouts)
+        fitting = _MASK_BYTES // max(1, 4 * self._width * values)
+        self._chunk = min(max(1, fitting), -(-len(dataset.train) // self._width))
+        count = len(dataset.monitored)
+        width = min(_MONITORED_BATCH, count)
+        self._monitored = _in_batches(dataset.monitored, _sizes(count, width), width)
+        self._monitored_count = count
+        self._build_graphs()
+
+    def _build_graphs(self) -> None:
+        rows = (self._chunk, self._width)
+        number = tf.TensorSpec((), tf.int32)
+        examples, weights = tf.TensorSpec(rows, tf.int32), tf.TensorSpec(rows)
+        self._draw = _graph(self._draw_masks, tf.TensorSpec((2,), tf.int64), number)
+        masks = [tf.TensorSpec(mask.shape) for mask in self._draw.outputs]
+        self._step = _graph(self._train_batches, examples, weights, masks, number)
+        rows = self._monitored[0].shape
+        examples, weights = tf.TensorSpec(rows, tf.int32), tf.TensorSpec(rows)
+        self._error = _graph(self._error_of_batches, examples, weights)
+
+    def train(self, epoch: int) -> dict[str, float]:
+        """Train one epoch, then validate or test.
+
+        Args:
+            epoch: its number, counted from 0.
+
+        Returns:
+            "loss", the mean over the training examples while they were trained on, dropout
+            on; "val_loss", the mean over the monitored examples afterwards, dropout off.
+        """
+        order, sizes = epoch_order(len(self._train_examples), epoch=epoch, **self._order)
+        examples, weights = _in_batches(self._train_examples[order], sizes, self._width)
+        total = 0.0
+        for first in range(0, len(sizes), self._chunk):
+            masks = self.masks(epoch, first)
+            count = min(self._chunk, len(sizes) - first)
+            batches = slice(first, first + count)
+            rows = (_lengthened(of[batches], self._chunk) for of in (examples, weights))
+            error = self._step(*map(tf.constant, rows), masks, tf.constant(count))
+            total += float(error)
+        return {"loss": total / len(self._train_examples), "val_loss": self.test()}
+
+    def test(self) -> float:
+        """The mean loss over the monitored examples, dropout off."""
+        return float(self._error(*map(tf.constant, self._monitored))) / self._monitored_count
+
+    def masks(self, epoch: int, first: int = 0) -> list[tf.Tensor]:
+        """What dropout multiplies the outputs of layers by, in some batches of an epoch.
+
+        Args:
+            epoch: counted from 0.
+            first: the first of the batches, counted from 0.
+
+        Returns:
+            For each dropout layer (batches, examples, T or none, units) float32: independent
+            values, 1 / keep_prob with probability keep_prob, else 0.
+        """
+        return self._draw(tf.constant([self._seed, epoch], tf.int64), tf.constant(first))
+
+    def _draw_masks(self, seed: tf.Tensor, first: tf.Tensor) -> list[tf.Tensor]:
+        seed = tf.random.experimental.stateless_fold_in(seed, first)
+        return [
+            tf.nn.experimental.stateless_dropout(
+                tf.ones((self._chunk, self._width, *layer.output.shape[1:])),
+                rate=layer.rate,
+                seed=tf.random.experimental.stateless_fold_in(seed, number),
+            )
+            for number, layer in enumerate(self._dropouts)
+        ]
+
+    def _train_batches(
+        self, examples: tf.Tensor, weights: tf.Tensor, masks: list[tf.Tensor], count: tf.Tensor
+    ) -> tf.Tensor:
+        """Step over the first `count` batches; the sum of the examples' squared errors."""
+        variables = self.model.trainable_variables
+
+        def one_batch(batch: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            x, y = self._gather(examples[batch])
+            with tf.GradientTape() as tape:
+                predicted = self._forward(x, [mask[batch] for mask in masks])
+                error = tf.reduce_sum(_squared_error(predicted, y) * weights[batch])
+                loss = error / tf.reduce_sum(weights[batch])
+            self.model.optimizer.apply(tape.gradient(loss, variables), variables)
+            return batch + 1, total + error
+
+        return _over_batches(one_batch, count)
+
+    def _forward(self, x: tf.Tensor, masks: list[tf.Tensor]) -> tf.Tensor:
+        """The model's predictions with the given masks in place of its dropout layers."""
+        remaining = iter(masks)
+        for layer in self.model.layers[1:]:
+            x = x * next(remaining) if layer in self._dropouts else layer(x, training=True)
+        return x
+
+    def _error_of_batches(self, examples: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+        """The sum of the examples' squared errors, dropout off."""
+
+        def one_batch(batch: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            x, y = self._gather(examples[batch])
+            error = _squared_error(self.model(x, training=False), y)
+            return batch + 1, total + tf.reduce_sum(error * weights[batch])
+
+        return _over_batches(one_batch, tf.shape(examples)[0])
+
+    def _gather(self, examples: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Inputs (k, T, N) and labels (k, N) of k examples."""
+        steps = examples[:, None] + tf.range(self._num_steps)
+        return tf.gather(self._windows, steps), tf.gather(self._windows, examples + self._num_steps)
+
+
+def _graph(function: Any, *specs: Any) -> Any:
+    """A function as one graph, for arguments of the given shapes and dtypes."""
+    return tf.function(function, autograph=False).get_concrete_function(*specs)
+
+
+def _over_batches(one_batch: Any, count: tf.Tensor) -> tf.Tensor:
+    """Call `one_batch(batch, total) -> (batch + 1, total)` for each batch; the total."""
+    _, total = tf.while_loop(
+        lambda batch, total: batch < count,
+        one_batch,
+        (tf.constant(0), tf.constant(0.0)),
+        parallel_iterations=1,
+    )
+    return total
+
+
+def _squared_error(predicted: tf.Tensor, actual: tf.Tensor) -> tf.Tensor:
+    """(k,): the mean over each example's N prices."""
+    return tf.reduce_mean(tf.square(predicted - actual), axis=-1)
+
+
+def _sizes(count: int, width: int) -> IntArray:
+    """The sizes of the batches that `count` examples make."""
+    return np.minimum(width, count - np.arange(0, count, width))
+
+
+def _in_batches(
+    examples: IntArray, sizes: IntArray, width: int
+) -> tuple[IntArray, NDArray[np.float32]]:
+    """Batches of different sizes as rows of one length.
+
+    Args:
+        examples: (sum of sizes,) int32, in order.
+        sizes: (batches,), of at most `width`.
+        width: the rows' length.
+
+    Returns:
+        (batches, width) int32 and their weights, float32: 1, or 0 where a row is filled up.
+    """
+    filled = np.arange(width) < sizes[:, None]
+    rows = np.zeros(filled.shape, np.int32)
+    rows[filled] = examples
+    return rows, filled.astype(np.float32)
+
+
+def _lengthened(rows: NDArray[Any], count: int) -> NDArray[Any]:
+    """Rows, filled up with zeros to `count`: a graph is traced for one shape."""
+    return np.pad(rows, [(0, count - len(rows)), (0, 0)])

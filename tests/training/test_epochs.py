@@ -1,3 +1,5 @@
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -137,4 +139,4 @@ def test_a_batch_larger_than_the_training_set_is_the_training_set(dataset):
 def test_the_largest_seed_draws_masks_of_its_own(dataset):
     seeds = (2**32 - 1, 2**31 - 1, 0)
     masks = [trainer_of(compiled(), dataset, seed=seed).masks(0)[0].numpy() for seed in seeds]
-    assert not any((a == b).all() for a, b in zip(masks, masks[1:], strict=False))
+    assert not any((a == b).all() for a, b in itertools.pairwise(masks))

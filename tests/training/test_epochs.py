@@ -43,7 +43,7 @@ def test_an_epoch_in_one_graph_equals_a_loop_over_its_batches(dataset, optimizer
         expected = np.mean((slow.predict(dataset.test_X, verbose=0) - dataset.test_y) ** 2)
         assert logs["val_loss"] == pytest.approx(expected, rel=1e-4)
     for a, b in zip(fast.get_weights(), slow.get_weights(), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-6)
+        np.testing.assert_allclose(a, b, atol=1e-5)
 
 
 def dropped_steps(model, batches, masks):
@@ -53,7 +53,8 @@ def dropped_steps(model, batches, masks):
             x, number = tf.constant(X, tf.float32), 0
             for layer in model.layers[1:]:
                 if isinstance(layer, keras.layers.Dropout):
-                    x, number = x * masks[number][batch][: len(X)], number + 1
+                    kept = masks[number][batch][: len(X)]
+                    x, number = x * kept / (1 - layer.rate), number + 1
                 else:
                     x = layer(x)
             loss = tf.reduce_mean(tf.square(x - y.astype(np.float32)))
@@ -63,7 +64,7 @@ def dropped_steps(model, batches, masks):
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "simple_rnn"])
-def test_dropout_multiplies_the_outputs_of_each_layer_by_the_masks(dataset, cell):
+def test_dropout_keeps_of_the_outputs_of_each_layer_what_the_masks_say(dataset, cell):
     options = {"num_layers": 2, "keep_prob": 0.5, "cell": cell}
     fast = compiled(optimizer="sgd", rate=0.5, **options)
     slow = compiled(optimizer="sgd", rate=0.5, **options)
@@ -72,22 +73,21 @@ def test_dropout_multiplies_the_outputs_of_each_layer_by_the_masks(dataset, cell
     batches = dataset.generate_one_epoch(16, epoch=4, seed=5)
     dropped_steps(slow, batches, trainer.masks(4))
     for a, b in zip(fast.get_weights(), slow.get_weights(), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-6)
+        np.testing.assert_allclose(a, b, atol=1e-5)
 
 
 def test_masks_keep_their_share_and_are_fresh(dataset):
     trainer = trainer_of(compiled(num_layers=2, lstm_size=32, keep_prob=0.8), dataset)
-    first, second = (mask.numpy() for mask in trainer.masks(0))
+    first, second = trainer.masks(0)
     assert (first.shape, second.shape) == ((9, 16, 3, 32), (9, 16, 32))
     for mask in (first, second):
-        assert set(np.unique(mask)) == {0.0, np.float32(1.25)}
         # Six standard deviations of a share of 0.8.
-        assert (mask > 0).mean() == pytest.approx(0.8, abs=6 * 0.4 / np.sqrt(mask.size))
+        assert mask.mean() == pytest.approx(0.8, abs=6 * 0.4 / np.sqrt(mask.size))
     # Two masks that are independent agree in 0.68 of their values.
     others = [
         (first[0], first[1]), (first[:, 0], first[:, 1]), (first[:, :, 0], first[:, :, 1]),
-        (first[:, :, -1], second), (first, trainer.masks(1)[0].numpy()),
-        (first, trainer.masks(0, 9)[0].numpy()),
+        (first[:, :, -1], second), (first, trainer.masks(1)[0]),
+        (first, trainer.masks(0, 9)[0]),
     ]  # fmt: skip
     for a, b in others:
         assert (a == b).mean() == pytest.approx(0.68, abs=6 * 0.47 / np.sqrt(a.size))
@@ -103,9 +103,9 @@ def test_masks_of_few_batches_at_a_time(dataset, monkeypatch):
     drawn = [trainer.masks(4, first)[0] for first in (0, 5)]
     assert drawn[0].shape == (5, 16, 4)
     batches = dataset.generate_one_epoch(16, epoch=4, seed=5)
-    dropped_steps(slow, batches, [tf.concat(drawn, axis=0)])
+    dropped_steps(slow, batches, [np.concatenate(drawn)])
     for a, b in zip(fast.get_weights(), slow.get_weights(), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-6)
+        np.testing.assert_allclose(a, b, atol=1e-5)
 
 
 def test_the_epochs_loss_is_the_mean_over_its_examples(dataset):
@@ -138,5 +138,5 @@ def test_a_batch_larger_than_the_training_set_is_the_training_set(dataset):
 
 def test_the_largest_seed_draws_masks_of_its_own(dataset):
     seeds = (2**32 - 1, 2**31 - 1, 0)
-    masks = [trainer_of(compiled(), dataset, seed=seed).masks(0)[0].numpy() for seed in seeds]
+    masks = [trainer_of(compiled(), dataset, seed=seed).masks(0)[0] for seed in seeds]
     assert not any((a == b).all() for a, b in itertools.pairwise(masks))

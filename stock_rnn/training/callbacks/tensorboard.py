@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from stock_rnn import plots
 from stock_rnn.curvature.tracking.callback import DEFAULT_NAME
 from stock_rnn.data import StockDataSet
 from stock_rnn.network import LAST_OUTPUT
 from stock_rnn.training.callbacks.event_file import EventFile
+
+#: A PNG, its width and its height.
+Picture: TypeAlias = tuple[bytes, tuple[int, int]]
 
 _PICTURES = 10
 _HISTOGRAM_EXAMPLES = 4096
@@ -42,7 +47,8 @@ class RunTensorBoard(keras.callbacks.Callback):
     predicted against actual. Persistence's losses are runs of their own,
     `train_persistence` and the like: lines in the chart of the losses.
 
-    Values are kept in memory until `flush`.
+    Values are kept in memory until `flush`. Pictures are drawn in a thread of their own, beside
+    the training.
 
     Args:
         log_dir: logs/RUN.
@@ -60,6 +66,8 @@ class RunTensorBoard(keras.callbacks.Callback):
         self._train, self._other, self._train_persistence, self._other_persistence = (
             EventFile(log_dir / name) for name in names
         )
+        self._painter = ThreadPoolExecutor(max_workers=1)
+        self._pictures: list[tuple[int, Future[Picture]]] = []
 
     def set_model(self, model: keras.Model) -> None:
         """Prepare the outputs that are shown."""
@@ -88,14 +96,17 @@ class RunTensorBoard(keras.callbacks.Callback):
         last_output, predicted = self._outputs()
         self._other.histogram(LAST_OUTPUT, step, last_output.numpy())
         if step % self._picture_every == 0 or step == self._max_epoch:
-            self._add_picture(step, predicted.numpy())
+            self._pictures.append((step, self._painter.submit(self._draw, predicted.numpy())))
 
     def flush(self) -> None:
-        """Write what was added.
+        """Write what was added, but pictures that are still being drawn.
 
         Raises:
             tf.errors.OpError: it cannot be written.
         """
+        while self._pictures and self._pictures[0][1].done():
+            step, picture = self._pictures.pop(0)
+            self._other.image("predicted_and_actual", step, *picture.result())
         for file in self._files():
             file.flush()
 
@@ -105,6 +116,8 @@ class RunTensorBoard(keras.callbacks.Callback):
         Raises:
             tf.errors.OpError: it cannot be written.
         """
+        self._painter.shutdown(wait=True)
+        self.flush()
         for file in self._files():
             file.close()
 
@@ -122,16 +135,17 @@ class RunTensorBoard(keras.callbacks.Callback):
             file = self._train_persistence if file is self._train else self._other_persistence
         file.scalar(f"epoch_{quantity}", step, value, _DESCRIPTIONS.get(name))
 
-    def _add_picture(self, step: int, predicted: Any) -> None:
+    def _draw(self, predicted: NDArray[np.float32]) -> Picture:
+        """The newest predictions beside what happened, as a PNG, and its size in pixels."""
         data = self._dataset
         examples = data.monitored[-plots.SHOWN_DAYS :]
         figure = plots.prediction_figure(
             data.label_dates(examples).ravel(),
             data.labels(examples).ravel(),
-            np.asarray(predicted[-len(examples) :]).ravel(),
+            predicted[-len(examples) :].ravel(),
             persistence=data.persistence(examples).ravel(),
             title=f"{data.symbol}: newest {data.monitored_name} predictions",
             ylabel="change since the window before" if data.normalized else "price",
         )
-        size = (figure.get_size_inches() * figure.dpi).astype(int)
-        self._other.image("predicted_and_actual", step, plots.png(figure), tuple(size))
+        width, height = (figure.get_size_inches() * figure.dpi).astype(int)
+        return plots.png(figure), (int(width), int(height))

@@ -15,6 +15,14 @@ from stock_rnn.data.splits import IntArray
 # Dropout masks are drawn for many batches at once, in at most so many bytes.
 _MASK_BYTES = 2**26
 
+# From this epoch on the graph of a small network is compiled by XLA. That takes as long as it
+# saves in about so many epochs, so a training never takes twice as long as by the better choice.
+# The epoch's number alone decides: a resumed training has the bits of an uninterrupted one.
+_COMPILED_FROM = 1000
+
+# XLA gains nothing on larger networks, whose time is that of their matrix products.
+_COMPILED_WEIGHTS = 20_000
+
 # Examples in a batch of the validation or test set.
 _MONITORED_BATCH = 4096
 
@@ -58,13 +66,17 @@ class EpochTrainer:
         self._monitored = in_batches(dataset.monitored, _sizes(count, width), width)
         self._monitored_count = count
         self._build_graphs()
+        unrolled = all(at.unroll for at in model.layers if isinstance(at, keras.layers.RNN))
+        self._compiles = unrolled and model.count_params() <= _COMPILED_WEIGHTS
+        self._compiled_step: Any = None
 
     def _build_graphs(self) -> None:
         rows = (self._chunk, self._width)
         number = tf.TensorSpec((), tf.int32)
         examples, weights = tf.TensorSpec(rows, tf.int32), tf.TensorSpec(rows)
         masks = [tf.TensorSpec((*rows, *at.output.shape[1:]), tf.bool) for at in self._dropouts]
-        self._step = _graph(self._train_batches, examples, weights, masks, number)
+        self._step_specs = (examples, weights, masks, number)
+        self._step = _graph(self._train_batches, *self._step_specs)
         rows = self._monitored[0].shape
         examples, weights = tf.TensorSpec(rows, tf.int32), tf.TensorSpec(rows)
         self._error = _graph(self._error_of_batches, examples, weights)
@@ -87,9 +99,17 @@ class EpochTrainer:
             count = min(self._chunk, len(sizes) - first)
             batches = slice(first, first + count)
             rows = (_lengthened(of[batches], self._chunk) for of in (examples, weights))
-            error = self._step(*map(tf.constant, rows), masks, tf.constant(count))
+            error = self._step_of(epoch)(*map(tf.constant, rows), masks, tf.constant(count))
             total += float(error)
         return {"loss": total / len(self._train_examples), "val_loss": self.test()}
+
+    def _step_of(self, epoch: int) -> Any:
+        """The graph that trains an epoch."""
+        if not self._compiles or epoch < _COMPILED_FROM:
+            return self._step
+        if self._compiled_step is None:
+            self._compiled_step = _graph(self._train_batches, *self._step_specs, compiled=True)
+        return self._compiled_step
 
     def test(self) -> float:
         """The mean loss over the monitored examples, dropout off."""
@@ -159,9 +179,16 @@ class EpochTrainer:
         return tf.gather(self._windows, steps), tf.gather(self._windows, examples + self._num_steps)
 
 
-def _graph(function: Any, *specs: Any) -> Any:
-    """A function as one graph, for arguments of the given shapes and dtypes."""
-    return tf.function(function, autograph=False).get_concrete_function(*specs)
+def _graph(function: Any, *specs: Any, compiled: bool = False) -> Any:
+    """A function as one graph, for arguments of the given shapes and dtypes.
+
+    Args:
+        function: of tensors.
+        specs: a `tf.TensorSpec`, or a list of them, for each argument.
+        compiled: whether XLA compiles it, when it is first called.
+    """
+    graph = tf.function(function, autograph=False, jit_compile=compiled)
+    return graph.get_concrete_function(*specs)
 
 
 def _over_batches(one_batch: Any, count: tf.Tensor) -> tf.Tensor:

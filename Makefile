@@ -5,7 +5,7 @@ INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --constraint
 # Two processes of tests on two cores: more threads would only wait for each other.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: run test test-oldest zoo mutate bench lint docs
+.PHONY: run test test-oldest zoo mutate bench bench-compare lint docs
 
 run: .venv/run.installed
 	$(PY) train.py --run-name default --resume
@@ -32,8 +32,13 @@ lint: .venv/test.installed
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
+# Writes build/bench/COMMIT.json too. Some of it only: make bench BENCH=curvature
 bench: .venv/bench.installed
-	$(PY) -m benchmarks
+	$(PY) -m benchmarks $(BENCH)
+
+# Two commits: make bench-compare OLD=build/bench/A.json NEW=build/bench/B.json
+bench-compare: .venv/bench.installed
+	$(PY) -m benchmarks.compare $(OLD) $(NEW)
 
 # A broken link or reference, or a cell of the tutorial that fails, is an error.
 docs: .venv/docs.installed

@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from benchmarks._frame import Results
 from benchmarks._tables import measure, print_table
 
 OURS, PEERS = "benchmarks._hessians", "benchmarks._peers"
@@ -31,7 +32,7 @@ PRODUCTS_WANTED, TIMES_WANTED = 8, 3.0
 SPECTRUM_WANTED = {"seconds": 40, "MiB": 1536}
 
 
-def main() -> None:
+def main(results: Results) -> None:
     with tempfile.TemporaryDirectory() as folder:
         problems = {name: _problem(folder, name, 3) for name in NETWORKS}
         _products(problems)

@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 
+from benchmarks._frame import Results, interleave
 from benchmarks._tables import measure, print_table
 from stock_rnn.data import StockDataSet
 
@@ -30,14 +31,21 @@ def prepare(count: int) -> dict[str, float]:
     return {"seconds": seconds, "mebibytes": (after - before) / 1024, "peak": after / 1024}
 
 
-def main() -> None:
-    results = {}
+def main(results: Results) -> None:
+    systems = {
+        str(size): lambda k, size=size: measure("benchmarks.scale", str(size)) for size in SIZES
+    }
+    found, load = interleave(systems, ROUNDS)
+    medians = {}
     for size in SIZES:
-        rounds = [measure("benchmarks.scale", str(size)) for _ in range(ROUNDS)]
-        results[size] = {key: statistics.median(r[key] for r in rounds) for key in rounds[0]}
+        rounds = found[str(size)]
+        medians[size] = {key: statistics.median(r[key] for r in rounds) for key in rounds[0]}
+        for key, unit in (("seconds", "s"), ("mebibytes", "MiB"), ("peak", "MiB")):
+            values = [r[key] for r in rounds]
+            results.add("scale", f"{size} prices", "windows", key, unit, values, load)
     rows = [
         (f"{size:,}", f"{r['seconds']:.4f}", f"{r['mebibytes']:.0f}", f"{r['peak']:.0f}")
-        for size, r in results.items()
+        for size, r in medians.items()
     ]
     print_table(
         f"Preparing windows, T = {NUM_STEPS} (wanted for 10,000,000: under 3 s, under 1,000 MB)",
@@ -46,7 +54,7 @@ def main() -> None:
     )
     (small, big) = SIZES[1:]
     for key in ("seconds", "mebibytes"):
-        grown = results[big][key] / max(results[small][key], 1e-9)
+        grown = medians[big][key] / max(medians[small][key], 1e-9)
         print(
             f"{key} grow from {small:,} to {big:,} as prices ** {math.log(grown, big / small):.2f}"
         )

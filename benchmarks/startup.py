@@ -1,11 +1,11 @@
 """How long `train.py --help` takes, against an empty Python."""
 
-import statistics
 import subprocess
 import sys
 import time
 
-from benchmarks._tables import ROOT, print_table
+from benchmarks._frame import ROOT, Results, interleave, spread, verdict
+from benchmarks._tables import print_table
 
 ROUNDS = 11
 LIMIT = 0.5
@@ -17,16 +17,20 @@ def _seconds(*words: str) -> float:
     return time.perf_counter() - began
 
 
-def main() -> None:
+def main(results: Results) -> None:
     commands = {"python -c pass": ("-c", "pass")} | {
         f"{script} --help": (script, "--help") for script in ("train.py", "evaluate.py")
     }
-    times: dict[str, list[float]] = {name: [] for name in commands}
-    for _ in range(ROUNDS):
-        for name, words in commands.items():
-            times[name].append(_seconds(*words))
+    times, load = interleave(
+        {name: lambda k, words=words: _seconds(*words) for name, words in commands.items()}, ROUNDS
+    )
+    for name, values in times.items():
+        results.add("startup", "", name, "wall", "s", values, load)
     print_table(
-        f"Starting: seconds, median of {ROUNDS} (wanted: under {LIMIT})",
-        ("command", "seconds"),
-        [(name, f"{statistics.median(values):.3f}") for name, values in times.items()],
+        f"Starting: seconds, median (range) of {ROUNDS} (wanted: under {LIMIT})",
+        ("command", "seconds", "verdict"),
+        [
+            (name, spread(values, ".3f"), verdict(values, LIMIT, load))
+            for name, values in times.items()
+        ],
     )

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks._frame import Results
 from benchmarks._tables import measure, print_table
 from stock_rnn.data import StockDataSet, epoch_order
 
@@ -216,7 +217,7 @@ SYSTEMS: dict[str, Callable[[int, int, int], list[float]]] = {
 }
 
 
-def main() -> None:
+def main(results: Results) -> None:
     rows = []
     for layers, size in NETWORKS:
         times: dict[str, list[float]] = {name: [] for name in SYSTEMS}

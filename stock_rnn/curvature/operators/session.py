@@ -36,6 +36,7 @@ from stock_rnn.curvature.operators.graph_scan import (
     explain_missing_gradient,
     scan_gradient,
 )
+from stock_rnn.curvature.operators.heap import keep_freed_memory
 from stock_rnn.curvature.operators.protocol import Array, MatvecRoutine
 
 # (loss, gradient (n,)) -> the routine that then asks for products with vectors (n,).
@@ -103,6 +104,7 @@ class ProductSession:
         self.scan: GraphScan
         self.unreached: list[keras.Variable] = []
         displacement = tf.TensorSpec([parameters.size], tf.float64)
+        keep_freed_memory()
         with twice_differentiable():
             self._graph = tf.function(self._multiply, autograph=False).get_concrete_function(
                 signature, displacement

@@ -1,46 +1,65 @@
-"""One epoch of training, against Keras's `fit` and a plain PyTorch loop.
+"""Training: an epoch's graph, and what a user waits for, against other frameworks.
 
-1,131 windows of one price, T = 3, batches of 64, RMSProp, dropout 0.2: the
-report's experiments. Each framework is measured in processes of its own, in
-turn; a ratio is that of the medians over all rounds.
+One price a window, batches of 64, RMSProp, dropout 0.2: the report's experiments, of some 1,131
+training windows. Each framework is measured in processes of its own, in turn; a ratio is that
+of two measurements of one round.
 """
 
 from __future__ import annotations
 
 import json
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks._frame import Results
+from benchmarks._frame import ROOT, Results, interleave, ratios, spread, verdict
 from benchmarks._tables import measure, print_table
 from stock_rnn.data import StockDataSet, epoch_order
 
-EXAMPLES, NUM_STEPS, BATCH = 1131, 3, 64
-NETWORKS = ((1, 32), (5, 128))
-LIMITS = {
-    ("keras fit", 1): 0.3,
-    ("torch loop", 1): 1.0,
-    ("keras fit", 5): 0.75,
-    ("torch loop", 5): 0.9,
+EXAMPLES, BATCH = 1131, 64
+ROUNDS, WARM_UP = 5, 3
+
+
+class Network(NamedTuple):
+    """Its layers, its units, and the time steps it reads."""
+
+    layers: int
+    size: int
+    num_steps: int
+
+    def __str__(self) -> str:
+        return f"{self.layers}x{self.size}, T = {self.num_steps}"
+
+
+# Network -> the most that an epoch of ours may take, in epochs of JAX.
+NETWORKS = {
+    Network(1, 32, 3): 1.2,
+    Network(5, 128, 3): 1.0,
+    Network(1, 128, 30): 1.2,
+    Network(1, 32, 100): 1.2,
 }
-ROUNDS, WARM_UP = 3, 3
-EPOCHS = {"ours": 25, "keras fit": 12, "torch loop": 25}
+EPOCHS = {3: 25, 30: 8, 100: 5}
+
+# Network -> two numbers of epochs, and the most that an epoch of train.py may take.
+COMMANDS = {Network(1, 32, 3): (60, 660, 3.0), Network(5, 128, 3): (10, 50, 1.15)}
 
 
-def _dataset() -> StockDataSet:
+def _dataset(network: Network) -> StockDataSet:
     # Speed does not depend on the values: a random walk of the report's length.
-    prices = np.exp(np.random.default_rng(0).normal(scale=0.01, size=1260).cumsum())
-    dataset = StockDataSet(prices, num_steps=NUM_STEPS)
+    count = 1257 + network.num_steps
+    prices = np.exp(np.random.default_rng(0).normal(scale=0.01, size=count).cumsum())
+    dataset = StockDataSet(prices, num_steps=network.num_steps)
     assert len(dataset.train) == EXAMPLES
     return dataset
 
 
-def _network(layers: int, size: int, keep_prob: float = 0.8) -> Any:
+def _model(network: Network, keep_prob: float = 0.8) -> Any:
     """The report's network, compiled."""
     import keras
 
@@ -48,29 +67,42 @@ def _network(layers: int, size: int, keep_prob: float = 0.8) -> Any:
     from stock_rnn.optimizers import make_optimizer
 
     keras.utils.set_random_seed(0)
-    model = build_model(num_steps=NUM_STEPS, num_layers=layers, lstm_size=size, keep_prob=keep_prob)
+    model = build_model(
+        num_steps=network.num_steps,
+        num_layers=network.layers,
+        lstm_size=network.size,
+        keep_prob=keep_prob,
+    )
     model.compile(optimizer=make_optimizer("rmsprop", 0.001), loss="mse")
     model.optimizer.build(model.trainable_variables)
     return model
 
 
-def ours(layers: int, size: int, epochs: int) -> list[float]:
+def ours(network: Network, epochs: int, first: int = 0) -> list[float]:
     """`EpochTrainer`, the loss on the test set included."""
     from stock_rnn.training.epochs import EpochTrainer
 
-    model, dataset = _network(layers, size), _dataset()
-    trainer = EpochTrainer(model, dataset, batch_size=BATCH, shuffle="batches", seed=0)
+    trainer = EpochTrainer(
+        _model(network), _dataset(network), batch_size=BATCH, shuffle="batches", seed=0
+    )
     times = []
     for epoch in range(epochs):
         began = time.perf_counter()
-        trainer.train(epoch)
+        trainer.train(first + epoch)
         times.append(time.perf_counter() - began)
     return times
 
 
-def keras_fit(layers: int, size: int, epochs: int) -> list[float]:
+def ours_compiled(network: Network, epochs: int) -> list[float]:
+    """As `ours`, late in a long training: XLA has compiled the graph of a small network."""
+    from stock_rnn.training.epochs import COMPILED_FROM
+
+    return ours(network, epochs, first=COMPILED_FROM)
+
+
+def keras_fit(network: Network, epochs: int) -> list[float]:
     """The same network under `compile` and `fit` with their defaults."""
-    model, dataset = _network(layers, size), _dataset()
+    model, dataset = _model(network), _dataset(network)
     x, y = dataset.train_X.astype(np.float32), dataset.train_y.astype(np.float32)
     return _fit_times(model, epochs, x=x, y=y, batch_size=BATCH)
 
@@ -86,10 +118,12 @@ def _fit_times(model, epochs: int, **data) -> list[float]:  # type: ignore[no-un
     return np.diff(stamps).tolist()
 
 
-def torch_loop(layers: int, size: int, epochs: int) -> list[float]:
+def torch_loop(network: Network, epochs: int) -> list[float]:
     """`nn.LSTM` and the loop over batches that PyTorch's tutorials show."""
     import torch
     from torch import nn
+
+    layers, size = network.layers, network.size
 
     class Net(nn.Module):
         def __init__(self) -> None:
@@ -101,7 +135,7 @@ def torch_loop(layers: int, size: int, epochs: int) -> list[float]:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.head(self.dropout(self.lstm(x)[0][:, -1]))
 
-    dataset = _dataset()
+    dataset = _dataset(network)
     x = torch.tensor(dataset.train_X.astype(np.float32))
     y = torch.tensor(dataset.train_y.astype(np.float32))
     net = Net()
@@ -121,37 +155,26 @@ def torch_loop(layers: int, size: int, epochs: int) -> list[float]:
     return times
 
 
-def jax_scan(layers: int, size: int, epochs: int) -> list[float]:
+def jax_scan(network: Network, epochs: int) -> list[float]:
     """The same network, data, dropout and RMSProp in JAX: an epoch is one jitted `lax.scan`.
 
-    From the same initial weights, and without dropout, its losses are ours (`check_jax`).
+    Its time is that of the jitted function. From the same initial weights, without dropout, its
+    losses are ours (tests/benchmarks).
     """
-    dataset = _dataset()
-    weights = _network(layers, size).get_weights()
-    _, times = _jax_epochs(weights, dataset, layers, epochs, keep_prob=0.8)
+    _, times = jax_epochs(network, _model(network).get_weights(), epochs, keep_prob=0.8)
     return times
 
 
-def check_jax(layers: int, size: int, epochs: int = 5) -> tuple[list[float], list[float]]:
-    """Training losses by epoch without dropout, ours and JAX's."""
-    from stock_rnn.training.epochs import EpochTrainer
-
-    dataset = _dataset()
-    model = _network(layers, size, keep_prob=1.0)
-    theirs, _ = _jax_epochs(model.get_weights(), dataset, layers, epochs, keep_prob=1.0)
-    trainer = EpochTrainer(model, dataset, batch_size=BATCH, shuffle="batches", seed=0)
-    return [trainer.train(epoch)["loss"] for epoch in range(epochs)], theirs
-
-
-def _jax_epochs(
-    weights: list[np.ndarray], dataset: StockDataSet, layers: int, epochs: int, keep_prob: float
+def jax_epochs(
+    network: Network, weights: list[np.ndarray], epochs: int, keep_prob: float
 ) -> tuple[list[float], list[float]]:
-    """Losses and seconds by epoch; the seconds are those of the jitted function."""
+    """Losses and seconds by epoch, in JAX."""
     import jax
     import jax.numpy as jnp
 
     from stock_rnn.training.epochs import in_batches
 
+    dataset, num_steps = _dataset(network), network.num_steps
     windows = jnp.asarray(dataset.windows, jnp.float32)
 
     def dropped(key, x):  # type: ignore[no-untyped-def]
@@ -159,29 +182,36 @@ def _jax_epochs(
             return x
         return jnp.where(jax.random.bernoulli(key, keep_prob, x.shape), x / keep_prob, 0.0)
 
+    def layer_states(kernel, recurrent, bias, inputs):  # type: ignore[no-untyped-def]
+        """(T, batch, units) of (T, batch, inputs)."""
+
+        def cell(state, x):  # type: ignore[no-untyped-def]
+            h, c = state
+            i, f, g, o = jnp.split(x @ kernel + h @ recurrent + bias, 4, axis=1)
+            c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+            h = jax.nn.sigmoid(o) * jnp.tanh(c)
+            return (h, c), h
+
+        start = (jnp.zeros((inputs.shape[1], recurrent.shape[0])),) * 2
+        # Unrolled where ours is.
+        unroll = network.num_steps * network.layers <= 30
+        return jax.lax.scan(cell, start, inputs, unroll=unroll)[1]
+
     def forward(weights, x, key):  # type: ignore[no-untyped-def]
-        outputs = [x[:, step] for step in range(NUM_STEPS)]
-        for layer, layer_key in enumerate(jax.random.split(key, layers)):
-            kernel, recurrent, bias = weights[3 * layer : 3 * layer + 3]
-            h = c = jnp.zeros((len(x), recurrent.shape[0]))
-            states = []
-            for step in outputs:
-                i, f, g, o = jnp.split(step @ kernel + h @ recurrent + bias, 4, axis=1)
-                c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
-                h = jax.nn.sigmoid(o) * jnp.tanh(c)
-                states.append(h)
-            # The last layer's output at the last step alone goes on.
-            states = states[-1:] if layer == layers - 1 else states
-            keys = jax.random.split(layer_key, len(states))
-            outputs = [dropped(k, h) for k, h in zip(keys, states, strict=True)]
+        outputs = jnp.swapaxes(x, 0, 1)
+        for layer, layer_key in enumerate(jax.random.split(key, network.layers)):
+            outputs = layer_states(*weights[3 * layer : 3 * layer + 3], outputs)
+            # Of the last layer only the last step's output is read.
+            last = layer == network.layers - 1
+            outputs = dropped(layer_key, outputs[-1:] if last else outputs)
         return outputs[-1] @ weights[-2] + weights[-1]
 
     def step(state, batch):  # type: ignore[no-untyped-def]
         weights, squares, key = state
         examples, counted = batch
         key, batch_key = jax.random.split(key)
-        x = windows[examples[:, None] + jnp.arange(NUM_STEPS)]
-        y = windows[examples + NUM_STEPS]
+        x = windows[examples[:, None] + jnp.arange(num_steps)]
+        y = windows[examples + num_steps]
 
         def loss_of(weights):  # type: ignore[no-untyped-def]
             errors = jnp.mean((forward(weights, x, batch_key) - y) ** 2, axis=1) * counted
@@ -209,40 +239,91 @@ def _jax_epochs(
     return losses, times
 
 
-SYSTEMS: dict[str, Callable[[int, int, int], list[float]]] = {
+SYSTEMS: dict[str, Callable[[Network, int], list[float]]] = {
     "ours": ours,
-    "keras fit": keras_fit,
-    "torch loop": torch_loop,
+    "ours, from epoch 1,000": ours_compiled,
     "jax": jax_scan,
+    "torch loop": torch_loop,
+    "keras fit": keras_fit,
 }
 
 
 def main(results: Results) -> None:
-    rows = []
-    for layers, size in NETWORKS:
-        times: dict[str, list[float]] = {name: [] for name in SYSTEMS}
-        for _ in range(ROUNDS):
-            for name in SYSTEMS:
-                times[name] += measure("benchmarks.training", name, str(layers), str(size))
-        medians = {name: statistics.median(values) for name, values in times.items()}
-        for name, median in medians.items():
-            limit = LIMITS.get((name, layers))
-            rows.append(
-                (
-                    f"{layers}x{size} {name}",
-                    f"{1000 * median:.1f}",
-                    f"{medians['ours'] / median:.2f}",
-                    f"{limit}" if limit else "",
-                )
-            )
     print_table(
-        "One training epoch: 1,131 windows, T = 3, batch 64",
-        ("network and system", "ms, median", "ours / it", "wanted, at most"),
-        rows,
+        f"One training epoch of {EXAMPLES:,} windows, batch {BATCH}: median (range) of {ROUNDS}",
+        ("network and system", "ms", "of JAX's time", "wanted"),
+        [
+            row
+            for network, limit in NETWORKS.items()
+            for row in _graph_rows(results, network, limit)
+        ],
+    )
+    print_table(
+        "One more epoch of train.py --hessian-every 0, all files written",
+        ("network", "ms", "of JAX's bare epoch", "wanted"),
+        [_command_row(results, network, *command) for network, command in COMMANDS.items()],
     )
 
 
+def _graph_rows(results: Results, network: Network, limit: float) -> list[tuple[str, ...]]:
+    times, load = interleave(
+        {name: lambda k, name=name: _median_epoch(name, network) for name in SYSTEMS}, ROUNDS
+    )
+    rows = []
+    for name, values in times.items():
+        results.add("training", str(network), name, "epoch", "s", values, load)
+        shown = ratios(values, times["jax"])
+        rows.append(
+            (
+                f"{network} {name}",
+                spread([1000 * v for v in values]),
+                spread(shown),
+                verdict(shown, limit, load) if name.startswith("ours") else "",
+            )
+        )
+    return rows
+
+
+def _command_row(
+    results: Results, network: Network, few: int, many: int, limit: float
+) -> tuple[str, ...]:
+    times, load = interleave(
+        {
+            "train.py": lambda k: _epoch_of_command(network, few, many),
+            "jax": lambda k: _median_epoch("jax", network),
+        },
+        ROUNDS,
+    )
+    case = f"{network}, {many} less {few} epochs"
+    for name, values in times.items():
+        results.add("training", case, name, "epoch", "s", values, load)
+    shown = ratios(times["train.py"], times["jax"])
+    ours = spread([1000 * v for v in times["train.py"]])
+    return case, ours, spread(shown), verdict(shown, limit, load)
+
+
+def _median_epoch(system: str, network: Network) -> float:
+    return statistics.median(measure("benchmarks.training", system, *map(str, network)))
+
+
+def _epoch_of_command(network: Network, few: int, many: int) -> float:
+    """Seconds by which one more epoch lengthens `train.py`."""
+    seconds = {}
+    for epochs in (few, many):
+        with tempfile.TemporaryDirectory() as folder:
+            command = [
+                *(sys.executable, "train.py", "--hessian-every", "0", "--max-epoch", str(epochs)),
+                *("--num-layers", str(network.layers), "--lstm-size", str(network.size)),
+                *("--num-steps", str(network.num_steps)),
+                *("--models-dir", f"{folder}/models", "--logs-dir", f"{folder}/logs"),
+            ]
+            began = time.perf_counter()
+            subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+            seconds[epochs] = time.perf_counter() - began
+    return (seconds[many] - seconds[few]) / (many - few)
+
+
 if __name__ == "__main__":
-    name, layers, size = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    measured = SYSTEMS[name](layers, size, WARM_UP + EPOCHS[name])
+    of = Network(*map(int, sys.argv[2:]))
+    measured = SYSTEMS[sys.argv[1]](of, WARM_UP + EPOCHS[of.num_steps])
     print(json.dumps(measured[WARM_UP:]))

@@ -15,10 +15,10 @@ from stock_rnn.data.splits import IntArray
 # Dropout masks are drawn for many batches at once, in at most so many bytes.
 _MASK_BYTES = 2**26
 
-# From this epoch on the graph of a small network is compiled by XLA. That takes as long as it
-# saves in about so many epochs, so a training never takes twice as long as by the better choice.
-# The epoch's number alone decides: a resumed training has the bits of an uninterrupted one.
-_COMPILED_FROM = 1000
+#: From this epoch on the graph of a small network is compiled by XLA. That takes as long as it
+#: saves in about so many epochs, so a training never takes twice as long as by the better choice.
+#: The epoch's number alone decides: a resumed training has the bits of an uninterrupted one.
+COMPILED_FROM = 1000
 
 # XLA gains nothing on larger networks, whose time is that of their matrix products.
 _COMPILED_WEIGHTS = 20_000
@@ -105,7 +105,7 @@ class EpochTrainer:
 
     def _step_of(self, epoch: int) -> Any:
         """The graph that trains an epoch."""
-        if not self._compiles or epoch < _COMPILED_FROM:
+        if not self._compiles or epoch < COMPILED_FROM:
             return self._step
         if self._compiled_step is None:
             self._compiled_step = _graph(self._train_batches, *self._step_specs, compiled=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -15,13 +16,15 @@ from stock_rnn.data.splits import IntArray
 # Dropout masks are drawn for many batches at once, in at most so many bytes.
 _MASK_BYTES = 2**26
 
-#: From this epoch on the graph of a small network is compiled by XLA. That takes as long as it
-#: saves in about so many epochs, so a training never takes twice as long as by the better choice.
-#: The epoch's number alone decides: a resumed training has the bits of an uninterrupted one.
+#: From this epoch on the graph of a small network is compiled by XLA: an unrolled one, which
+#: takes as long to compile as is saved in about so many epochs; and one with a loop over the time
+#: steps, which gains more. A training never takes twice as long as by the better choice. The
+#: epoch's number alone decides: a resumed training has the bits of an uninterrupted one.
 COMPILED_FROM = 1000
+_LOOP_COMPILED_FROM = 10
 
-# XLA gains nothing on larger networks, whose time is that of their matrix products.
-_COMPILED_WEIGHTS = 20_000
+# XLA gains nothing on more: the time is that of the matrix products, or of memory.
+_COMPILED_WEIGHTS, _COMPILED_CELLS = 20_000, 9
 
 # Examples in a batch of the validation or test set.
 _MONITORED_BATCH = 4096
@@ -66,8 +69,7 @@ class EpochTrainer:
         self._monitored = in_batches(dataset.monitored, _sizes(count, width), width)
         self._monitored_count = count
         self._build_graphs()
-        unrolled = all(at.unroll for at in model.layers if isinstance(at, keras.layers.RNN))
-        self._compiles = unrolled and model.count_params() <= _COMPILED_WEIGHTS
+        self._compiled_from = _compiled_from(model)
         self._compiled_step: Any = None
 
     def _build_graphs(self) -> None:
@@ -105,7 +107,7 @@ class EpochTrainer:
 
     def _step_of(self, epoch: int) -> Any:
         """The graph that trains an epoch."""
-        if not self._compiles or epoch < COMPILED_FROM:
+        if epoch < self._compiled_from:
             return self._step
         if self._compiled_step is None:
             self._compiled_step = _graph(self._train_batches, *self._step_specs, compiled=True)
@@ -177,6 +179,17 @@ class EpochTrainer:
         """Inputs (k, T, N) and labels (k, N) of k examples."""
         steps = examples[:, None] + tf.range(self._num_steps)
         return tf.gather(self._windows, steps), tf.gather(self._windows, examples + self._num_steps)
+
+
+def _compiled_from(model: keras.Model) -> float:
+    """The epoch from which on XLA compiles the training of a network; infinity for never."""
+    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.RNN)]
+    if model.count_params() > _COMPILED_WEIGHTS:
+        return math.inf
+    if not all(layer.unroll for layer in layers):
+        return _LOOP_COMPILED_FROM
+    cells = sum(layer.input.shape[1] for layer in layers)
+    return COMPILED_FROM if cells <= _COMPILED_CELLS else math.inf
 
 
 def _graph(function: Any, *specs: Any, compiled: bool = False) -> Any:

@@ -140,3 +140,44 @@ def test_the_largest_seed_draws_masks_of_its_own(dataset):
     seeds = (2**32 - 1, 2**31 - 1, 0)
     masks = [trainer_of(compiled(), dataset, seed=seed).masks(0)[0] for seed in seeds]
     assert not any((a == b).all() for a, b in itertools.pairwise(masks))
+
+
+COMPILED = {
+    "three cells": ({"num_steps": 3}, 1000),
+    "a loop over the steps": ({"num_steps": 4, "unroll": False}, 10),
+    "many cells": ({"num_steps": 10}, None),
+    "many weights": ({"num_steps": 3, "lstm_size": 70}, None),
+}
+
+
+@pytest.mark.parametrize("case", COMPILED)
+def test_small_networks_are_compiled_late_in_a_training(case, monkeypatch):
+    options, since = COMPILED[case]
+    prices = np.exp(np.random.default_rng(0).normal(scale=0.05, size=100).cumsum())
+    data = StockDataSet(prices, num_steps=options["num_steps"])
+    trainer = trainer_of(compiled(input_size=1, **options), data)
+    made = []
+    graph = epochs._graph
+    monkeypatch.setattr(epochs, "_graph", lambda *of, **how: made.append(how) or graph(*of, **how))
+    trainer.train(0 if since is None else since - 1)
+    assert made == []
+    if since is None:
+        trainer.train(100_000)
+        assert made == []
+    else:
+        trainer.train(since)
+        trainer.train(since + 1)
+        assert made == [{"compiled": True}]
+
+
+def test_compiled_it_trains_as_before_and_to_the_same_bits_again(dataset):
+    weights = []
+    for compiled_from in (0, 0, np.inf):
+        trainer = trainer_of(compiled(lstm_size=8, keep_prob=0.8), dataset)
+        trainer._compiled_from = compiled_from
+        for epoch in range(3):
+            trainer.train(epoch)
+        weights.append(trainer.model.get_weights())
+    for a, b, c in zip(*weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+        np.testing.assert_allclose(a, c, atol=1e-5)

@@ -333,3 +333,69 @@ def test_resume_reports_a_damaged_checkpoint_and_removes_part_files(
             models_dir=tmp_path / "m", logs_dir=tmp_path / "l",
         )  # fmt: skip
     assert not (tmp_path / "m/small/.tmp-killed.npz").exists()
+
+
+STOPPING = {
+    **{"period": "1y", "lstm_size": 2, "optimizer": "sgd", "init_learning_rate": 0.3},
+    **{"validation_ratio": 0.2, "early_stopping": 3, "max_epoch": 60, "hessian_every": 0},
+}
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """A run that ended before its last epoch."""
+    folder = tmp_path_factory.mktemp("stopped")
+    return train(
+        Config(**STOPPING), run_name="stopped", models_dir=folder / "m", logs_dir=folder / "l"
+    )
+
+
+def test_early_stopping_ends_when_the_validation_loss_no_longer_falls(stopped):
+    losses = pd.read_csv(stopped.history)["val_loss"]
+    assert 4 <= len(losses) < 60
+    assert losses.idxmin() == len(losses) - 4
+
+
+def test_with_a_validation_set_the_best_model_is_that_of_the_lowest_validation_loss(stopped):
+    config = Config(**STOPPING)
+    data = dataset_of(config, prices_of(config))
+    model = keras.saving.load_model(stopped.best_model)
+    predicted = model.predict(data.inputs(data.validation), verbose=0)
+    loss = np.mean((predicted - data.labels(data.validation)) ** 2)
+    assert loss == pytest.approx(pd.read_csv(stopped.history)["val_loss"].min(), rel=1e-4)
+
+
+def test_nothing_of_the_test_set_is_read_in_a_training_with_a_validation_set(stopped, tmp_path):
+    """Other prices in the test set change neither history nor events nor weights."""
+    config = Config(**STOPPING)
+    prices = prices_of(config)
+    data = dataset_of(config, prices)
+    first = np.searchsorted(prices.dates, data.label_dates(data.test)[0, 0])
+    close = prices.close.copy()
+    close[first:] *= np.linspace(1.1, 2.0, len(close) - first)
+    rows = zip(prices.dates.astype("datetime64[D]"), close, strict=True)
+    csv = tmp_path / "changed.csv"
+    csv.write_text("Date,Close\n" + "".join(f"{day},{float(price)!r}\n" for day, price in rows))
+    changed = train(
+        Config(**STOPPING | {"csv": str(csv)}),
+        run_name="r", models_dir=tmp_path / "m", logs_dir=tmp_path / "l",
+    )  # fmt: skip
+    assert changed.history.read_bytes() == stopped.history.read_bytes()
+    assert_same_weights(changed.best_model, stopped.best_model)
+    assert {path.name for path in changed.logs.iterdir() if path.is_dir()} == {
+        "train", "validation", "train_persistence", "validation_persistence",
+    }  # fmt: skip
+
+
+def test_a_stopped_run_that_is_lengthened_ends_where_it_did(stopped, tmp_path):
+    shutil.copytree(stopped.models_dir, tmp_path / "m")
+    folders = {"models_dir": tmp_path / "m", "logs_dir": tmp_path / "l"}
+    longer = Config(**STOPPING | {"max_epoch": 80})
+    run = train(longer, run_name="stopped", resume=True, **folders)
+    assert run.history.read_bytes() == stopped.history.read_bytes()
+    assert_same_weights(run.model, stopped.model)
+
+
+def test_early_stopping_without_a_validation_set_is_refused():
+    with pytest.raises(UserError, match=r"--early-stopping needs --validation-ratio"):
+        Config(early_stopping=3)

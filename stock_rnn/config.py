@@ -183,9 +183,9 @@ class Config:
         fields = {field.name: field for field in dataclasses.fields(cls)}
         if unknown := sorted(set(values) - set(fields)):
             raise UserError(f"unknown settings: {', '.join(unknown)}")
-        if missing := sorted(set(fields) - set(values) - _NEWEST):
+        if missing := sorted(set(fields) - set(values) - set(_BEFORE_THEY_EXISTED)):
             raise UserError(f"missing settings: {', '.join(missing)}")
-        return cls(**values)
+        return cls(**{**_BEFORE_THEY_EXISTED, **values})
 
     def differences(self, other: Config) -> dict[str, tuple[Any, Any]]:
         """Name -> (ours, theirs) of every setting that differs."""
@@ -337,8 +337,11 @@ def _check_day(name: str, value: str | None) -> None:
         raise UserError(f"{flag(name)} must be a day YYYY-MM-DD. Received: {value!r}") from None
 
 
-#: Settings that have their default in runs of versions which did not have them.
-_NEWEST = {"date_column", "close_column", "decimal", "align"}
+# Newer settings -> what versions that did not have them did.
+_BEFORE_THEY_EXISTED = {
+    **{"date_column": None, "close_column": None, "decimal": None, "align": "oldest"},
+    **{"hessian_every": 0, "hessian_samples": 2048, "hessian_tol": 0.01},
+}
 
 _REPORT = {"num_layers": 1, "lstm_size": 32, "max_epoch": 50, "num_steps": 3}
 

@@ -9,6 +9,7 @@ from stock_rnn.cli._command import (
     Parser,
     add_folders,
     add_settings,
+    aligned,
     given_settings,
     run_command,
 )
@@ -116,11 +117,4 @@ def table(scores: dict[str, Score]) -> str:
                 interval,
             )
         )
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if i else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    )
+    return aligned(rows)

@@ -49,7 +49,14 @@ def main(argv: Sequence[str] | None = None, *, program: str = "python -m stock_r
         for run in found.values():
             print(f"deleted {run.folder} and {run.logs}")
 
-    return run_command(command, program)
+    return run_command(
+        command,
+        program,
+        interrupted=lambda: (
+            "; every run is there or gone, and the next delete removes what is "
+            "left of those that are gone"
+        ),
+    )
 
 
 def _agreed(runs: Sequence[Run]) -> bool:

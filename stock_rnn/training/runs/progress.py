@@ -25,10 +25,8 @@ def epochs_done(run: Run) -> int:
     if not run.checkpoint.exists():
         return 0
     with reading(run.checkpoint, TRAIN_AGAIN):
-        _check_archive(run.checkpoint)
+        _check_archive(run.checkpoint, "epoch.npy", "best_loss.npy", "best/0.npy", "state/0.npy")
         with np.load(run.checkpoint, allow_pickle=False) as arrays:
-            if missing := {"best_loss", "best/0", "state/0"} - set(arrays.files):
-                raise ValueError(f"no {', '.join(sorted(missing))} in it")
             return int(arrays["epoch"])
 
 
@@ -58,11 +56,18 @@ def read_history(run: Run, epochs: int) -> list[dict[str, float]]:
 
 
 def check_resumable(run: Run) -> None:
-    """Check the files that a training goes on with.
+    """Check the files that a training goes on with, and that its logs have a folder.
 
     Raises:
-        UserError: one cannot be read or is damaged.
+        UserError: a file cannot be read or is damaged, or the folder cannot be made.
     """
+    try:
+        run.logs.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"cannot write the run's logs to {run.logs}: {error.strerror}; "
+            "choose another folder with --logs-dir"
+        ) from error
     epochs = epochs_done(run)
     if run.history.exists():
         read_history(run, epochs)
@@ -96,7 +101,7 @@ def faults(run: Run) -> list[str]:
             read_divergence(run)
     for model in (run.model, run.best_model) if run.complete else ():
         with _collected(found), reading(model, TRAIN_AGAIN):
-            _check_archive(model)
+            _check_archive(model, "config.json", "model.weights.h5")
     return found
 
 
@@ -112,15 +117,21 @@ def _collected(found: list[str]) -> Iterator[None]:
 def _check_spectrum(run: Run) -> None:
     advice = "remove it, and --resume goes on without the eigenvalues so far"
     with reading(run.spectrum, advice):
-        _check_archive(run.spectrum)
+        _check_archive(run.spectrum, "epochs.npy", "eigenvalues.npy")
 
 
-def _check_archive(path: Path) -> None:
+def _check_archive(path: Path, *members: str) -> None:
     """Check the sums of all files in a zip archive: an .npz, or a .keras.
 
+    Args:
+        path: the archive.
+        members: some of the files that it must have.
+
     Raises:
-        OSError, zipfile.BadZipFile: it cannot be read or is damaged.
+        OSError, zipfile.BadZipFile: it cannot be read, is damaged, or lacks one.
     """
     with zipfile.ZipFile(path) as archive:
+        if missing := set(members) - set(archive.namelist()):
+            raise zipfile.BadZipFile(f"no {', '.join(sorted(missing))} in it")
         if damaged := archive.testzip():
             raise zipfile.BadZipFile(f"{damaged} in it has another checksum")

@@ -4,9 +4,11 @@ A case is a line of a table. All run in this process but those of the last secti
 repeated as real processes.
 """
 
+import dataclasses
 import hashlib
 import json
 import os
+import pathlib
 import resource
 import shutil
 import signal
@@ -19,7 +21,10 @@ import numpy as np
 import pytest
 
 from stock_rnn.cli.main import main
+from stock_rnn.study import records
+from stock_rnn.study.folder import Folder, write_study
 from tests.conftest import ROOT
+from tests.study.cases import made_record
 
 RESUME = ["train", "--resume", "small", "--max-epoch", "4"]
 EVALUATE = ["evaluate", "small"]
@@ -270,6 +275,15 @@ REFUSED = {
     "delete an absolute path": (["delete", "/etc", "--yes"], "is not in models"),
     "delete the logs alone": (["delete", "logs/small", "--yes"], "is not in models"),
     "delete a pattern": (["delete", "*", "--yes"], "'*'"),
+    "results in a file": (
+        ["reproduce", "--quick", "--results", "models/foreign/thesis.tex"],
+        "thesis.tex",
+    ),
+    "results of no study": (["reproduce", "--from-results", "models"], "models holds no study"),
+    "a study without processes": (["reproduce", "--quick", "--jobs", "0"], "--jobs"),
+    "a study without seeds": (["reproduce", "--seeds", "0"], "--seeds"),
+    "a study of no csv": (["reproduce", "--quick", "--csv", "Kurse €.csv"], "Kurse €.csv"),
+    "a quick study without sweeps": (["reproduce", "--quick", "--no-sweeps"], "--no-sweeps"),
     "delete without a terminal": (["delete", "small"], "--yes"),
     "delete one that is not there too": (["delete", "small", "absent", "--yes"], "models/absent"),
 }
@@ -387,6 +401,44 @@ def test_logs_that_cannot_be_written(folder, refused):
     (folder / "logs" / "small").write_text("mine")
     (folder / "models" / "small" / "model.keras").unlink()
     refused(["train", "--resume", "small"], "logs/small")
+
+
+# The study's files. A record has a hexadecimal number for a name.
+KEY = "00000000000000aa"
+
+
+@pytest.fixture
+def study(folder):
+    """The folder of a finished study of one run."""
+    (folder / "results" / "runs").mkdir(parents=True)
+    record = dataclasses.replace(made_record(test_loss=1.0), key=KEY)
+    records.save(folder / "results" / "runs" / f"{KEY}.json", record)
+    write_study(Folder(folder / "results"), "python reproduce.py", {}, [KEY])
+    return folder / "results"
+
+
+DRAW = ["reproduce", "--from-results", "results"]
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=case)
+@pytest.mark.parametrize("name", ["study.json", f"runs/{KEY}.json"])
+def test_a_damaged_file_of_a_study_is_named(name, damage, study, refused):
+    damage(study / name)
+    line = refused(DRAW, f"results/{name}", "run the study again")
+    assert ("is a folder" in line) == (damage is a_folder)
+
+
+@pytest.mark.parametrize("name", ["study.json", f"runs/{KEY}.json"])
+def test_a_file_of_a_study_that_may_not_be_read_is_not_called_damaged(
+    name, study, refused, monkeypatch
+):
+    def refuse(path, **options):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    read = pathlib.Path.read_text
+    denied = lambda path, **words: (refuse if path.match(name) else read)(path, **words)  # noqa: E731
+    monkeypatch.setattr("pathlib.Path.read_text", denied)
+    assert "damaged" not in refused(DRAW, f"cannot read results/{name}: Permission denied")
 
 
 # Real processes.

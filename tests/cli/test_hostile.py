@@ -311,6 +311,32 @@ def test_delete_refuses_a_link(link, named, folder, refused):
     refused(["delete", "small", "--yes"], f"{named}/small is a link")
 
 
+@pytest.mark.parametrize("top", ["models", "logs"])
+def test_delete_in_a_folder_that_may_only_be_read(top, folder, refused, monkeypatch):
+    renamed = pathlib.Path.rename
+
+    def rename(path, target):
+        if path.parts[0] == top:
+            raise OSError(30, "Read-only file system", str(path))
+        return renamed(path, target)
+
+    # The superuser may write everywhere: the system's answer is imitated.
+    monkeypatch.setattr("pathlib.Path.rename", rename)
+    refused(["delete", "small", "--yes"], f"cannot delete {top}/small: Read-only file system")
+
+
+def test_runs_are_listed_where_nothing_may_be_written(folder, answer, monkeypatch):
+    (folder / "models" / ".small.lock").touch()
+
+    def acquire(lock, **options):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", acquire)
+    code, out, errors = answer(["runs"])
+    assert (code, errors) == (0, [])
+    assert out.splitlines()[1].split()[:2] == ["small", "complete"]
+
+
 LOCKED = (
     ["delete", "small", "--yes"],
     ["train", "--run-name", "small", "--overwrite"],

@@ -197,7 +197,7 @@ def test_a_delete_that_is_interrupted_leaves_whole_runs_and_is_finished_by_the_n
         if len(renames) == moment:
             raise KeyboardInterrupt
         renames.append(folder)
-        set_aside(folder)
+        return set_aside(folder)
 
     monkeypatch.setattr(deleting, "_set_aside", press)
     assert main(["delete", "small", "wide", "--yes"]) == 130
@@ -207,6 +207,7 @@ def test_a_delete_that_is_interrupted_leaves_whole_runs_and_is_finished_by_the_n
     assert {each["state"] for each in listed} <= {"complete"}
     names = [each["name"] for each in listed]
     assert names == ["small", "wide"][moment // 2 :]
+    assert all((folder / "logs" / name).exists() for name in names)
     says("delete", *names, "--yes")
     left = {path.name for path in folder.rglob("*") if path.suffix != ".lock"}
     assert left == {"models", "logs"}

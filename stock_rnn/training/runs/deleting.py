@@ -55,19 +55,34 @@ def delete(runs: Sequence[Run]) -> None:
             stack.enter_context(locked(run))
         try:
             for run in runs:
-                # The models last: as long as they are there, the run can be deleted again.
-                for folder in (run.logs, run.folder):
-                    _set_aside(folder)
+                _set_run_aside(run)
             for top in {folder for run in runs for folder in (run.logs_dir, run.models_dir)}:
                 _remove_set_aside(top)
         except OSError as error:
             raise UserError(f"cannot delete {error.filename}: {error.strerror}") from error
 
 
-def _set_aside(folder: Path) -> None:
-    """Take a folder away by one rename, under which nothing is half deleted."""
-    if folder.exists():
-        folder.rename(folder.with_name(f"{_DELETED_PREFIX}{secrets.token_hex(8)}"))
+def _set_run_aside(run: Run) -> None:
+    """Take a run away, both of its folders or none."""
+    # The models last: as long as they are there, the run can be deleted again.
+    logs = _set_aside(run.logs)
+    try:
+        _set_aside(run.folder)
+    except BaseException:
+        if logs is not None:
+            logs.rename(run.logs)
+        raise
+
+
+def _set_aside(folder: Path) -> Path | None:
+    """Take a folder away by one rename, under which nothing is half deleted.
+
+    Returns:
+        Where it is now; None if there was none.
+    """
+    if not folder.exists():
+        return None
+    return folder.rename(folder.with_name(f"{_DELETED_PREFIX}{secrets.token_hex(8)}"))
 
 
 def _remove_set_aside(top: Path) -> None:

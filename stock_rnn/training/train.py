@@ -109,8 +109,8 @@ def _check_same(run: Run, config: Config) -> bool:
             f"{flag(name)} {was}, now {now}" for name, (was, now) in differing.items()
         )
         raise UserError(
-            f"run {run.folder} was begun with other settings ({words}): give the same ones, "
-            "or another --run-name"
+            f"run {run.folder} was begun with other settings ({words}): give the same ones, or "
+            f"another --run-name; {run.resume_command()} goes on with its own"
         )
     return longer
 

@@ -240,7 +240,7 @@ REFUSED = {
     "resume with a name": ([*RESUME, "--run-name", "small"], "leave out --run-name"),
     "resume with overwrite": ([*RESUME, "--overwrite"], "leave out --overwrite"),
     "resume with prices": ([*RESUME, "--csv", "a.csv", "--seed", "1"], "leave out --csv, --seed"),
-    "resume to fewer epochs": (["train", "--resume", "small", "--max-epoch", "2"], "--max-epoch"),
+    "resume to fewer epochs": (["train", "--resume", "small", "--max-epoch", "2"], "of 3 epochs"),
     "resume to no epochs": (["train", "--resume", "small", "--max-epoch", "0"], "--max-epoch"),
     "resume to epochs in words": (["train", "--resume", "small", "--max-epoch", "x"], "--max-ep"),
     "resume twice": (["train", "--resume", "small", "small"], "unrecognized arguments: small"),

@@ -30,6 +30,9 @@ PRICE_SETTINGS = (
     *("period", "start", "end"),
 )
 
+# The settings of runs of the first version, which had none of these and measured nothing.
+_UNMEASURED = {"hessian_every": 0, "hessian_samples": 2048, "hessian_tol": 0.01}
+
 
 # The bounds a setting may have: name -> the comparison that must hold.
 _BOUNDS: dict[str, Callable[[float, float], bool]] = {
@@ -183,9 +186,9 @@ class Config:
         fields = {field.name: field for field in dataclasses.fields(cls)}
         if unknown := sorted(set(values) - set(fields)):
             raise UserError(f"unknown settings: {', '.join(unknown)}")
-        if missing := sorted(set(fields) - set(values) - set(_BEFORE_THEY_EXISTED)):
+        if missing := sorted(set(fields) - set(values) - _NEWEST - set(_UNMEASURED)):
             raise UserError(f"missing settings: {', '.join(missing)}")
-        return cls(**{**_BEFORE_THEY_EXISTED, **values})
+        return cls(**{**_UNMEASURED, **values})
 
     def differences(self, other: Config) -> dict[str, tuple[Any, Any]]:
         """Name -> (ours, theirs) of every setting that differs."""
@@ -337,11 +340,8 @@ def _check_day(name: str, value: str | None) -> None:
         raise UserError(f"{flag(name)} must be a day YYYY-MM-DD. Received: {value!r}") from None
 
 
-# Newer settings -> what versions that did not have them did.
-_BEFORE_THEY_EXISTED = {
-    **{"date_column": None, "close_column": None, "decimal": None, "align": "oldest"},
-    **{"hessian_every": 0, "hessian_samples": 2048, "hessian_tol": 0.01},
-}
+#: Settings that have their default in runs of versions which did not have them.
+_NEWEST = {"date_column", "close_column", "decimal", "align"}
 
 _REPORT = {"num_layers": 1, "lstm_size": 32, "max_epoch": 50, "num_steps": 3}
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from time import time
 from typing import Any
 
 from boltons.fileutils import atomic_save
@@ -61,7 +61,7 @@ def remove_old_part_files(folder: Path) -> None:
         for part in folder.rglob(pattern):
             with contextlib.suppress(OSError):
                 # A folder that may only be read keeps them.
-                if part.is_file() and time.time() - part.stat().st_mtime > _OLD:
+                if part.is_file() and time() - part.stat().st_mtime > _OLD:
                     part.unlink()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from stock_rnn.cli._command import Parser, add_folders, aligned, run_command
-from stock_rnn.cli.runs import as_json, differing_settings, numbers, setting
+from stock_rnn.cli.runs import as_json, differing_settings, numbers, setting, unmonitored
 from stock_rnn.config import flag
 from stock_rnn.errors import UserError
 
@@ -62,7 +62,8 @@ def _table(found: Sequence[Summary]) -> str:
     rows += [[name, *values] for name, values in texts.items() if len(set(values)) > 1]
     rows.append(["state", *(each.in_words for each in found)])
     columns = [numbers(each) for each in found]
-    rows += [[name, *(column[name] for column in columns)] for name in columns[0]]
+    names = [name for name in columns[0] if name not in unmonitored(found)]
+    rows += [[name, *(column[name] for column in columns)] for name in names]
     return aligned(rows)
 
 

@@ -19,13 +19,18 @@ _MAIN = (
 )
 
 
+#: The examples that a run may be watched on while it trains.
+MONITORED = ("test", "validation")
+
+
 def _parser(program: str = "python -m stock_rnn runs") -> Parser:
     parser = Parser(
         prog=program,
         description="List the runs, the one begun last at the end: the settings in which they "
         "differ, how far they came, and their losses after the last epoch (mean squared errors). "
-        "best is the lowest training loss; persistence is the test loss of guessing that "
-        "the price stays where it is; skill is 1 - test / persistence.",
+        "best is the training loss of the epoch in best.keras; persistence is the test loss of "
+        "guessing that the price stays where it is; skill is 1 - test / persistence. For runs "
+        "with validation examples it is their loss in place of the test loss.",
     )
     add_folders(parser)
     parser.add_argument(
@@ -71,12 +76,18 @@ def differing_settings(found: Sequence[Summary]) -> list[str]:
     ]
 
 
+def unmonitored(found: Sequence[Summary]) -> set[str]:
+    """The names among `MONITORED` that are of none of the runs."""
+    return set(MONITORED) - {each.monitored for each in found}
+
+
 def numbers(each: Summary) -> dict[str, str]:
     """Column -> its cell, of the losses and the skill of a run."""
     return {
         "train": _number(each.last.train),
         "best": _number(each.best.train),
-        "test": _number(each.last.test),
+        **dict.fromkeys(MONITORED, "-"),
+        each.monitored: _number(each.last.monitored),
         "persistence": _number(each.persistence[1]),
         "skill": f"{each.skill:+.3f}" if each.skill == each.skill else "-",
     }
@@ -96,11 +107,12 @@ def _table(found: Sequence[Summary]) -> str:
     main = [name for name in differing if name in _MAIN]
     others = [name for name in differing if name not in _MAIN]
     old = {each.version for each in found} - {None}
+    unused = unmonitored(found)
     rows = []
     for each in found:
         row = {"run": each.run.name, "state": each.in_words}
         row |= {name.replace("_", "-"): setting(each, name) for name in main}
-        row |= numbers(each)
+        row |= {name: cell for name, cell in numbers(each).items() if name not in unused}
         if len(old) > 1:
             row["version"] = each.version or "-"
         if others:

@@ -30,16 +30,16 @@ class Losses:
     Attributes:
         epoch: its number, from 1; 0 where none is done, and the losses are NaN.
         train: with dropout on, as while training.
-        test: with dropout off.
+        monitored: on the examples that `Summary.monitored` names, with dropout off.
     """
 
     epoch: int = 0
     train: float = NAN
-    test: float = NAN
+    monitored: float = NAN
 
-    def to_dict(self) -> dict[str, Any] | None:
+    def to_dict(self, monitored: str) -> dict[str, Any] | None:
         """For JSON; null where no epoch is done."""
-        values = {"train": self.train, "test": self.test}
+        values = {"train": self.train, monitored: self.monitored}
         return {"epoch": self.epoch, **_finite(values)} if self.epoch else None
 
 
@@ -55,8 +55,9 @@ class Summary:
         record: its settings, prices and versions; None if they cannot be read.
         epochs: how many are done.
         last: the losses of the last epoch.
-        best: of the epoch with the lowest training loss, whose model `best.keras` is.
-        persistence: persistence's losses on the training and on the test examples.
+        best: of the epoch whose model `best.keras` is: that with the lowest validation loss or,
+            without validation examples, with the lowest training loss.
+        persistence: persistence's losses on the training and on the monitored examples.
     """
 
     run: Run
@@ -69,10 +70,16 @@ class Summary:
     persistence: tuple[float, float] = (NAN, NAN)
 
     @property
+    def monitored(self) -> str:
+        """The examples beside those of training whose loss the history has."""
+        settings = self.record.config.to_dict() if self.record else {}
+        return "validation" if settings.get("validation_ratio") else "test"
+
+    @property
     def skill(self) -> float:
-        """On the test examples after the last epoch: 1 - test loss / persistence's; or NaN."""
+        """On the monitored examples after the last epoch: 1 - loss / persistence's; or NaN."""
         reference = self.persistence[1]
-        return 1 - self.last.test / reference if reference else NAN
+        return 1 - self.last.monitored / reference if reference else NAN
 
     @property
     def version(self) -> str | None:
@@ -96,9 +103,11 @@ class Summary:
             "detail": self.detail or None,
             "version": self.version,
             "epochs": self.epochs,
-            "last": self.last.to_dict(),
-            "best": self.best.to_dict(),
-            "persistence": _finite(dict(zip(("train", "test"), self.persistence, strict=True))),
+            "last": self.last.to_dict(self.monitored),
+            "best": self.best.to_dict(self.monitored),
+            "persistence": _finite(
+                {"train": self.persistence[0], self.monitored: self.persistence[1]}
+            ),
             **_finite({"skill": self.skill}),
             "settings": record and record.config.to_dict(),
             "data": record and record.data,
@@ -166,7 +175,8 @@ def _with_losses(summary: Summary) -> Summary:
     rows = read_history(run, epochs)
     losses = [Losses(i + 1, row["loss"], row["val_loss"]) for i, row in enumerate(rows)]
     # The first of the lowest, as `Checkpoint` takes it.
-    best = min(losses, key=lambda each: each.train)
+    by = "train" if summary.monitored == "test" else "monitored"
+    best = min(losses, key=lambda each: getattr(each, by))
     known = (rows[-1].get("persistence_loss"), rows[-1].get("val_persistence_loss"))
     persistence = (NAN, NAN)
     if known[0] is not None and known[1] is not None:

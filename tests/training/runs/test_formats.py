@@ -70,7 +70,7 @@ def test_an_older_run_is_evaluated_and_trained_on(name, run, run_here, tmp_path)
     assert answer.returncode == 0, answer.stderr
     assert "going on after epoch 2" in answer.stderr
     history = pd.read_csv(run.history)
-    assert history["epoch"].tolist() == [0, 1, 2]
+    assert history["epoch"].diff()[1:].tolist() == [1, 1]
     assert ("hessian_lambda_min" in history) == measured
     assert history.notna().all(axis=None) or name == "first-spectrum"
     if measured:

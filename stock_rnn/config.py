@@ -30,6 +30,9 @@ PRICE_SETTINGS = (
     *("period", "start", "end"),
 )
 
+# The settings of runs of the first version, which had none of these and measured nothing.
+_UNMEASURED = {"hessian_every": 0, "hessian_samples": 2048, "hessian_tol": 0.01}
+
 
 # The bounds a setting may have: name -> the comparison that must hold.
 _BOUNDS: dict[str, Callable[[float, float], bool]] = {
@@ -201,9 +204,9 @@ class Config:
         fields = {field.name: field for field in dataclasses.fields(cls)}
         if unknown := sorted(set(values) - set(fields)):
             raise UserError(f"unknown settings: {', '.join(unknown)}")
-        if missing := sorted(set(fields) - set(values) - _NEWEST):
+        if missing := sorted(set(fields) - set(values) - _NEWEST - set(_UNMEASURED)):
             raise UserError(f"missing settings: {', '.join(missing)}")
-        return cls(**values)
+        return cls(**{**_UNMEASURED, **values})
 
     def differences(self, other: Config) -> dict[str, tuple[Any, Any]]:
         """Name -> (ours, theirs) of every setting that differs."""

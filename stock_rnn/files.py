@@ -7,6 +7,7 @@ import json
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from time import time
 from typing import Any
 
 from boltons.fileutils import atomic_save
@@ -40,10 +41,28 @@ def atomic_write(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+# Those of `atomic_write`, and those of the curvature's own writer.
+_PART_FILES = (f"{PART_PREFIX}*", ".*.part")
+
+# No file takes that long to write, in seconds.
+_OLD = 3600.0
+
+
 def remove_part_files(folder: Path) -> None:
     """Remove what killed writers left. Only for a folder that nobody else writes to."""
-    for part in folder.glob(f"{PART_PREFIX}*"):
-        part.unlink(missing_ok=True)
+    for pattern in _PART_FILES:
+        for part in folder.glob(pattern):
+            part.unlink(missing_ok=True)
+
+
+def remove_old_part_files(folder: Path) -> None:
+    """Remove what killed writers left an hour ago or more, in a folder and all below it."""
+    for pattern in _PART_FILES:
+        for part in folder.rglob(pattern):
+            with contextlib.suppress(OSError):
+                # A folder that may only be read keeps them.
+                if part.is_file() and time() - part.stat().st_mtime > _OLD:
+                    part.unlink()
 
 
 def write_json(path: Path, content: Any) -> None:

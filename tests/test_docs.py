@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 import stock_rnn.curvature
+from stock_rnn.cli import compare, delete
 from stock_rnn.cli import evaluate as evaluate_command
 from stock_rnn.cli import reproduce as reproduce_command
+from stock_rnn.cli import runs as runs_command
 from stock_rnn.cli import train as train_command
 from stock_rnn.config import Config, flag
 from stock_rnn.curvature import HessianCallback
@@ -21,6 +23,7 @@ DOCS = ROOT / "docs"
 TOP_PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
 PAGES = sorted([*TOP_PAGES, *DOCS.rglob("*.md"), DOCS / "tutorial.ipynb"])
 COMMANDS_PAGE = DOCS / "commands.md"
+run_commands = (runs_command, compare, delete)
 
 
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
@@ -95,9 +98,17 @@ def test_the_page_of_the_commands_lists_every_flag(command):
         assert f"`{word}" in section or f"`{negated}" in section, word
 
 
+@pytest.mark.parametrize("command", run_commands)
+def test_the_section_of_runs_lists_every_flag(command):
+    page = COMMANDS_PAGE.read_text(encoding="utf-8")
+    section = page.partition("## runs, compare, delete")[2].partition("\n## ")[0]
+    for (word,) in words_of(command):
+        assert f"`{word}" in section or f" {word} " in section, word
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 def test_flags_exist(page):
-    commands = (train_command, evaluate_command, reproduce_command)
+    commands = (train_command, evaluate_command, reproduce_command, *run_commands)
     known = " ".join(command._parser().format_help() for command in commands)
     # TensorBoard's, Dask's and pip's.
     known += " --logdir --nthreads --nworkers --constraint --editable"

@@ -94,13 +94,34 @@ def add_folders(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--logs-dir", type=Path, default=Path("logs"), help="where event files are")
 
 
-def run_command(command: Callable[[], None], program: str, *, interrupted: str = "") -> int:
+def aligned(rows: Sequence[Sequence[str]], *, left: Sequence[str] = ()) -> str:
+    """Rows of cells as text, with two spaces between columns.
+
+    Args:
+        rows: the first has the columns' names.
+        left: names of columns whose cells begin at the left, as those of the first column do;
+            the others end at the right.
+    """
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    to_left = [i == 0 or name in left for i, name in enumerate(rows[0])]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if begins else cell.rjust(width)
+            for cell, width, begins in zip(row, widths, to_left, strict=True)
+        ).rstrip()
+        for row in rows
+    )
+
+
+def run_command(
+    command: Callable[[], None], program: str, *, interrupted: Callable[[], str] = str
+) -> int:
     """Run a command. What a user can cause is told in one line on stderr.
 
     Args:
         command: what to run.
         program: what the user typed, with which the line begins.
-        interrupted: what the line says after "interrupted" at Ctrl-C.
+        interrupted: at Ctrl-C it says what the line says after "interrupted".
 
     Returns:
         The exit code: 0; 2 after a user's error; 130 after Ctrl-C; 141 if the reader of
@@ -120,7 +141,7 @@ def run_command(command: Callable[[], None], program: str, *, interrupted: str =
             raise
         return _report(program, error)
     except KeyboardInterrupt:
-        print(f"{program}: interrupted{interrupted}", file=sys.stderr)
+        print(f"{program}: interrupted{_as_typed(interrupted(), program)}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # The reader, such as `head`, has gone. Python would report it again when it exits.
@@ -154,9 +175,11 @@ def _report(program: str, error: Exception) -> int:
 def _as_typed(message: str, program: str) -> str:
     """A message whose commands are spelled as the user typed this one.
 
-    The package writes `python train.py`; the user may have typed `stock-rnn evaluate`.
+    The package writes `python train.py` and `python -m stock_rnn runs`; the user may have
+    typed `stock-rnn evaluate`.
     """
     if program.endswith(".py"):
         return message
     typed = program.rpartition(" ")[0]
+    message = message.replace("python -m stock_rnn ", f"{typed} ")
     return re.sub(r"\bpython (train|evaluate|reproduce)\.py\b", rf"{typed} \1", message)

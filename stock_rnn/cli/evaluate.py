@@ -9,11 +9,13 @@ from stock_rnn.cli._command import (
     Parser,
     add_folders,
     add_settings,
+    aligned,
     given_settings,
     run_command,
 )
 from stock_rnn.config import PRICE_SETTINGS, SPECTRA, flag
 from stock_rnn.errors import UserError
+from stock_rnn.files import remove_old_part_files
 
 if TYPE_CHECKING:
     from stock_rnn.forecasting.metrics import Score
@@ -69,6 +71,8 @@ def main(argv: Sequence[str] | None = None, *, program: str = "evaluate.py") -> 
         # Before TensorFlow is imported: a wrong file is reported at once.
         run = runs.open_run(arguments.run, arguments.models_dir, arguments.logs_dir)
         config = runs.read_record(run).config
+        # A killed evaluation leaves them.
+        remove_old_part_files(run.folder)
         prices = prices_of(config.on_other_prices(others)) if others else None
         with quiet_import():
             from stock_rnn.forecasting.evaluation import evaluate, evaluate_on
@@ -116,11 +120,4 @@ def table(scores: dict[str, Score]) -> str:
                 interval,
             )
         )
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if i else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    )
+    return aligned(rows)

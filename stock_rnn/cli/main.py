@@ -15,6 +15,9 @@ COMMANDS = {
     "train": "train a stacked LSTM on stock prices",
     "evaluate": "evaluate a trained run: losses, predictions, pictures, spectra",
     "reproduce": "run the report's experiments over seeds and judge its claims",
+    "runs": "list the runs: settings, state, losses, skill",
+    "compare": "compare runs: the settings that differ, losses, skill",
+    "delete": "delete runs, with their logs",
 }
 
 

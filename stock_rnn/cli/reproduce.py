@@ -70,20 +70,30 @@ def main(argv: Sequence[str] | None = None, *, program: str = "reproduce.py") ->
             python = "python " if program.endswith(".py") else ""
             _run(arguments, f"{python}{program} {shlex.join(words)}".rstrip())
 
-    return run_command(command, program, interrupted="; the same command goes on where it stopped")
+    return run_command(
+        command, program, interrupted=lambda: "; the same command goes on where it stopped"
+    )
+
+
+def _typed_flag(name: str, arguments: argparse.Namespace) -> str:
+    """A flag as it was typed: `--no-sweeps`, not `--sweeps`."""
+    return flag(name).replace("--", "--no-", 1) if vars(arguments)[name] is False else flag(name)
 
 
 def _check(arguments: argparse.Namespace, parser: Parser) -> None:
-    from stock_rnn.study.plan import PROTOCOLS
+    from stock_rnn.study.plan import PROTOCOLS, QUICK
 
+    quick = f"{QUICK.seeds} seeds of the protocol {', '.join(QUICK.protocols)}, without sweeps"
     given = {name for name, value in vars(arguments).items() if value != parser.get_default(name)}
-    for name, conflicts in (
-        ("quick", given & {"seeds", "protocols", "sweeps"}),
-        ("from_results", given - {"from_results"}),
+    for name, conflicts, reason in (
+        ("quick", given & {"seeds", "protocols", "sweeps"}, f"is one fixed study, {quick}"),
+        ("from_results", given - {"from_results"}, "draws the study that is there"),
     ):
         if name in given and conflicts:
-            words = ", ".join(flag(other) for other in sorted(conflicts))
-            raise UserError(f"{flag(name)} leaves nothing to {words}: give one or the other")
+            words = ", ".join(_typed_flag(other, arguments) for other in sorted(conflicts))
+            raise UserError(
+                f"{flag(name)} cannot be combined with {words}: it {reason}; give one or the other"
+            )
     for name in ("seeds", "jobs"):
         if getattr(arguments, name) < 1:
             raise UserError(f"--{name} must be at least 1. Received: {getattr(arguments, name)}")

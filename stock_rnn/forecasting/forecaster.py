@@ -120,8 +120,7 @@ def load_run(
     if not run.complete:
         runs.refuse_diverged(run)
         raise UserError(
-            f"run {run.folder} is not complete: go on with it by "
-            f"{run.command(record.config, '--resume')}"
+            f"run {run.folder} is not complete: go on with it by {run.resume_command()}"
         )
     paths = {"last": run.model, "best": run.best_model}
     if which not in paths:

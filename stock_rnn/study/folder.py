@@ -15,6 +15,7 @@ from stock_rnn.errors import UserError
 from stock_rnn.files import write_json
 from stock_rnn.study import records
 from stock_rnn.study.records import Record
+from stock_rnn.training.runs.reading import reading
 
 _log = logging.getLogger("stock_rnn.study")
 
@@ -79,17 +80,15 @@ def read_study(folder: Folder) -> tuple[str, list[Record]]:
     Raises:
         UserError: there is no study or no finished run, or a file is damaged.
     """
-    try:
+    if not folder.study.exists():
+        raise UserError(
+            f"{folder.path} holds no study: run python reproduce.py --results {folder.path}"
+        )
+    with reading(folder.study, "run the study again"):
         content = json.loads(folder.study.read_text(encoding="utf-8"))
         command = str(content["command"])
         # A key becomes a path, so it must be the hexadecimal number that `Task.key` makes.
         paths = [folder.runs / f"{int(key, 16):016x}.json" for key in content["runs"]]
-    except FileNotFoundError:
-        raise UserError(
-            f"{folder.path} holds no study: run python reproduce.py --results {folder.path}"
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder.study} is damaged ({error}); run the study again") from error
     found = [records.load(path) for path in paths if path.exists()]
     if not found:
         raise UserError(f"{folder.runs} holds no finished run of the study; run it again")

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stock_rnn.config import Config
-from stock_rnn.errors import UserError
 from stock_rnn.files import write_json
 from stock_rnn.study.plan import Task
+from stock_rnn.training.runs.reading import reading
 
 #: A gradient is small if its norm is at most this share of the norm at the initial weights.
 SMALL_GRADIENT = 1e-2
@@ -237,13 +237,9 @@ def load(path: Path) -> Record:
     Raises:
         UserError: the file cannot be read or is damaged.
     """
-    try:
+    with reading(path, "delete it and run the study again"):
         record = from_json(json.loads(path.read_text(encoding="utf-8")))
         # The key is used as a folder name, so it must not be another file's or a path.
         if record.key != path.stem:
             raise ValueError(f"it is the record of {record.key!r}")
         return record
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, UserError) as error:
-        raise UserError(
-            f"{path} is damaged ({error}); delete it and run the study again"
-        ) from error

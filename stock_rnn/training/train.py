@@ -55,7 +55,7 @@ def train(
         raise UserError("--overwrite starts again and --resume goes on: give one or the other")
     run = Run(run_name or runs.run_name(config), models_dir, logs_dir)
     if resume and run_name is None and not run.config.exists():
-        run = runs.shorter_run(config, models_dir, logs_dir) or run
+        run = runs.begun_run(config, models_dir, logs_dir) or run
     with runs.locked(run):
         resuming = resume and run.config.exists()
         if resuming:
@@ -67,6 +67,7 @@ def train(
                 _log.info("run %s is complete", run.folder)
                 return run
             remove_part_files(run.folder)
+            runs.check_resumable(run)
         else:
             prices = prices_of(config)
         dataset = dataset_of(config, prices)
@@ -85,7 +86,7 @@ def train(
             raise UserError(
                 f"cannot write the run to {run.folder} and {run.logs} "
                 f"({error.strerror or error}): every epoch before is saved; make room there, then "
-                f"{run.command(config, '--resume')}"
+                f"{run.resume_command()}"
             ) from error
     return run
 
@@ -108,8 +109,8 @@ def _check_same(run: Run, config: Config) -> bool:
             f"{flag(name)} {was}, now {now}" for name, (was, now) in differing.items()
         )
         raise UserError(
-            f"run {run.folder} was begun with other settings ({words}): give the same ones, "
-            "or another --run-name"
+            f"run {run.folder} was begun with other settings ({words}): give the same ones, or "
+            f"another --run-name; {run.resume_command()} goes on with its own"
         )
     return longer
 

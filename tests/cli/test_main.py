@@ -58,7 +58,15 @@ def test_a_word_that_is_wrong_ends_in_one_line(words, line, capsys):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_user_s_error_names_what_was_typed(command, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    words = {"train": ["--num-layers", "0"], "evaluate": ["absent"], "reproduce": ["--seeds", "0"]}
+    (tmp_path / "a-file").write_text("")
+    words = {
+        "train": ["--num-layers", "0"],
+        "evaluate": ["absent"],
+        "reproduce": ["--seeds", "0"],
+        "runs": ["--models-dir", "a-file"],
+        "compare": ["absent", "other"],
+        "delete": ["absent"],
+    }
     assert main([command, *words[command]]) == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith(f"stock-rnn {command}: error: ")
 

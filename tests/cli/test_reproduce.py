@@ -155,7 +155,8 @@ def test_a_refused_flag_is_one_line_and_exit_code_2(run_script, tmp_path):
     assert answer.returncode == 2
     assert answer.stdout == ""
     assert answer.stderr == (
-        "reproduce.py: error: --quick leaves nothing to --seeds: give one or the other\n"
+        "reproduce.py: error: --quick cannot be combined with --seeds: it is one fixed study, "
+        "2 seeds of the protocol appendix, without sweeps; give one or the other\n"
     )
 
 
@@ -168,8 +169,14 @@ def test_a_refused_flag_is_one_line_and_exit_code_2(run_script, tmp_path):
         (("--protocols", "appendix,tixt"), "--protocols must be of appendix, text. Received:"),
         (("--seeds", "many"), "argument --seeds: invalid int value: 'many'"),
         (("--csv", "nowhere.csv"), "nowhere.csv"),
-        (("--quick", "--no-sweeps"), "--quick leaves nothing to --sweeps: give one or the other"),
-        (("--from-results", "results", "--symbol", "^IXIC"), "--from-results leaves nothing to"),
+        (
+            ("--quick", "--no-sweeps"),
+            "--quick cannot be combined with --no-sweeps: it is one",
+        ),
+        (
+            ("--from-results", "results", "--symbol", "^IXIC"),
+            "--from-results cannot be combined with --symbol: it draws the study that is there",
+        ),
         (("--start", "2018-12-27", "--end", "2018-12-31", "--quick"), "too few"),
     ],
 )

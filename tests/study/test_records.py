@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -210,7 +211,7 @@ def test_a_damaged_file_is_named_in_one_line(tmp_path, damage):
 
 
 def test_a_missing_file_is_named_too(tmp_path):
-    with pytest.raises(UserError, match=r"gone\.json is damaged \(.*No such file"):
+    with pytest.raises(UserError, match=r"gone\.json is missing; delete it and run the study"):
         records.load(tmp_path / "gone.json")
 
 
@@ -221,3 +222,17 @@ def test_a_record_that_names_another_key_is_refused(key, tmp_path):
     records.save(path, dataclasses.replace(made_record(), key=key))
     with pytest.raises(UserError, match="is damaged"):
         records.load(path)
+
+
+def test_a_record_of_the_first_version_is_read():
+    # SGD on half a year of the bundled ^GSPC, two epochs, measured before and after. It stays.
+    path = Path(__file__).parent / "formats" / "efa72d2ddb161a75.json"
+    content = json.loads(path.read_text())
+    record = records.load(path)
+    newer = {"date_column": None, "close_column": None, "decimal": None, "align": "oldest"}
+    again = records.to_json(record)
+    assert again["task"]["config"] == content["task"]["config"] | newer
+    assert list(again["task"]["deep"]) == content["task"]["deep"]
+    assert {**again, "task": None} == {**content, "task": None}
+    assert record.command().endswith("--period 6mo --lstm-size 2 --optimizer sgd --max-epoch 2")
+    assert record.critical_point()

@@ -209,6 +209,9 @@ def load_measurements(path: str | os.PathLike[str]) -> list[Measurement]:
         "asymmetry": np.full(rows, np.nan),
         "symmetric": np.ones(rows, np.bool_),
         "verified": np.zeros(rows, np.bool_),
+        "critical_point": np.full(rows, np.nan),
+        "reason": np.full(rows, ""),
+        "earlier": np.zeros(a["vectors"].shape[:2]),
         **a,
     }
     vectors = dict(zip(a["vector_rows"].tolist(), a["vectors"], strict=True))

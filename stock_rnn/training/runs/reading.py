@@ -8,6 +8,9 @@ from pathlib import Path
 
 from stock_rnn.errors import UserError
 
+#: The advice where nothing less helps.
+TRAIN_AGAIN = "train the run again with --overwrite"
+
 
 @contextlib.contextmanager
 def reading(path: Path, advice: str, *, fault: str = "is damaged") -> Iterator[None]:
@@ -26,6 +29,8 @@ def reading(path: Path, advice: str, *, fault: str = "is damaged") -> Iterator[N
         yield
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing; {advice}") from error
+    except IsADirectoryError as error:
+        raise UserError(f"{path} is a folder; {advice}") from error
     # A damaged archive can raise anything.
     except Exception as error:
         # Only the system's own errors have a number.

@@ -19,10 +19,21 @@ from stock_rnn.errors import UserError
 from stock_rnn.files import PART_PREFIX, atomic_write, remove_part_files, write_json
 from stock_rnn.prices import Prices
 from stock_rnn.training.runs.directory import Run
-from stock_rnn.training.runs.reading import reading
+from stock_rnn.training.runs.reading import TRAIN_AGAIN, reading
 
 _FORMAT = 1
+
+# What `describe_data` makes, by type.
+_DATA = {
+    **dict.fromkeys(("symbol", "source", "first", "last", "sha256"), str),
+    **dict.fromkeys(("count", "dropped"), int),
+}
+
 _PACKAGES = ("tensorflow", "keras", "numpy", "pandas")
+
+
+class NewerVersionError(UserError):
+    """A run was begun by a newer version of the package."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,13 +102,35 @@ def read_record(run: Run) -> Record:
     """What `config.json` says of a run.
 
     Raises:
+        NewerVersionError: it is of a newer version of the package.
         UserError: the record cannot be read or is damaged.
     """
-    with reading(run.config, "train the run again with --overwrite"):
+    with reading(run.config, TRAIN_AGAIN):
         content = json.loads(run.config.read_text(encoding="utf-8"))
-        if content["format"] != _FORMAT:
-            raise UserError(f"format {content['format']!r} is not {_FORMAT}")
-        return Record(Config.from_dict(content["config"]), content["data"], content["made_by"])
+        unknown = sorted(content["config"].keys() - Config().to_dict().keys())
+        if content["format"] <= _FORMAT and not unknown:
+            return _record(content)
+    newer = f"the settings {', '.join(unknown)}" if unknown else f"format {content['format']}"
+    raise NewerVersionError(
+        f"{run.config} has {newer}, of a newer version of stock_rnn than this one, {__version__}: "
+        "upgrade it"
+    )
+
+
+def _record(content: dict[str, Any]) -> Record:
+    """The record in the content of `config.json`.
+
+    Raises:
+        KeyError, TypeError, UserError: it is none.
+    """
+    data, made_by = content["data"], content["made_by"]
+    for name, kind in _DATA.items():
+        if not isinstance(data[name], kind):
+            raise TypeError(f"data.{name} is {data[name]!r}")
+    for name, kind in {"command": str, "time": str, "versions": dict}.items():
+        if not isinstance(made_by[name], kind):
+            raise TypeError(f"made_by.{name} is {made_by[name]!r}")
+    return Record(Config.from_dict(content["config"]), data, made_by)
 
 
 def lengthen(run: Run, max_epoch: int) -> None:
@@ -134,9 +167,17 @@ def refuse_diverged(run: Run) -> None:
     """
     if not run.divergence.exists():
         return
-    with reading(run.divergence, "train the run again with --overwrite"):
-        message = json.loads(run.divergence.read_text(encoding="utf-8"))["message"]
-    raise UserError(f"run {run.folder} diverged, and would again: {message}")
+    raise UserError(f"run {run.folder} diverged, and would again: {read_divergence(run)}")
+
+
+def read_divergence(run: Run) -> str:
+    """In which epoch a run diverged, and by what loss.
+
+    Raises:
+        UserError: the mark of the divergence cannot be read or is damaged.
+    """
+    with reading(run.divergence, TRAIN_AGAIN):
+        return str(json.loads(run.divergence.read_text(encoding="utf-8"))["message"])
 
 
 def read_prices(run: Run) -> Prices:
@@ -147,7 +188,7 @@ def read_prices(run: Run) -> Prices:
     """
     record = read_record(run)
     with (
-        reading(run.prices, "train the run again with --overwrite"),
+        reading(run.prices, TRAIN_AGAIN),
         np.load(run.prices, allow_pickle=False) as arrays,
     ):
         prices = Prices(

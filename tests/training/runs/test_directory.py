@@ -29,6 +29,9 @@ REST = "_rmsprop_lr0.001_decay0.99_lstm32x1_step3_input1_batch64_epoch50_seed0"
         ({"csv": "DAX.csv.gz"}, "DAX", "_csv.gz"),
         ({"csv": "GSPC.csv"}, "GSPC", "_csv"),
         ({"csv": "DAX.csv", "symbol": "mine"}, "mine", "_csv-DAX.csv"),
+        ({"period": "1y"}, "GSPC", "_period-1y"),
+        ({"open_and_close": True}, "GSPC", "_openandclose-True"),
+        ({"start": "2015-04-01", "end": "2020-04-01"}, "GSPC", "_etc-9438aa3e"),
     ],
 )
 def test_the_name_begins_with_the_symbol_and_says_the_csv_once(settings, first, last):
@@ -64,7 +67,8 @@ def test_different_configurations_have_different_valid_names(one, other):
     assert (runs.run_name(a) == runs.run_name(b)) == (a == b)
     # The constructor refuses what is not a plain file name.
     Run(runs.run_name(a), None, None)
-    assert len(runs.run_name(a)) <= 200
+    # The longest of these values, and a hash.
+    assert len(runs.run_name(a)) <= 110
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "a\0", "x" * 201, "-rf", "a b"])
@@ -100,3 +104,51 @@ def test_runs_are_found_by_name_by_folder_and_by_age(run, prices, tmp_path):
         find("absent")
     with pytest.raises(UserError, match="no runs in"):
         runs.open_run(None, tmp_path / "empty", run.logs_dir)
+
+
+def named(name, run):
+    return Run(name, run.models_dir, run.logs_dir)
+
+
+BODY = "rmsprop_lr0.001_decay0.99_lstm32x1_step3_input1_batch64"
+
+
+@pytest.mark.parametrize(
+    ("name", "recorded", "asked"),
+    [
+        # As version 0.1 spelled them.
+        (f"DJI_{BODY}_epoch50_seed0_start-2015-04-01_end-2016-04-01",
+         {"symbol": "^DJI", "start": "2015-04-01", "end": "2016-04-01"}, {}),
+        (f"GSPC_{BODY}_epoch50_seed0_csv-DJI.csv", {"symbol": "^GSPC", "csv": "DJI.csv"},
+         {"symbol": "DJI"}),
+        (f"GSPC_{BODY}_epoch50_seed0", {"init_learning_rate": 0.00100000001}, {}),
+        # Of fewer epochs.
+        (f"GSPC_{BODY}_epoch20_seed0", {"max_epoch": 20}, {"max_epoch": 50}),
+    ],
+)  # fmt: skip
+def test_a_run_is_found_by_its_settings_under_the_name_of_another_version(
+    name, recorded, asked, run, prices
+):
+    older = named(name, run)
+    config = Config(**recorded)
+    runs.create(older, config, prices, overwrite=False)
+    asked = dataclasses.replace(config, **asked)
+    assert runs.run_name(asked) != name
+    assert runs.begun_run(asked, run.models_dir, run.logs_dir) == older
+    for other in ({"seed": 1}, {"symbol": "^IXIC"}, {"max_epoch": 10}):
+        another = dataclasses.replace(asked, **other)
+        assert runs.begun_run(another, run.models_dir, run.logs_dir) is None
+
+
+def test_a_run_that_was_given_its_name_is_not_found_by_settings(run, prices):
+    runs.create(run, Config(), prices, overwrite=False)
+    assert runs.begun_run(Config(), run.models_dir, run.logs_dir) is None
+
+
+def test_a_damaged_run_is_passed_over_when_one_is_looked_for(run, prices):
+    for epochs in (20, 30):
+        each = named(f"GSPC_{BODY}_epoch{epochs}_seed0", run)
+        runs.create(each, Config(max_epoch=epochs), prices, overwrite=False)
+    each.config.write_text("{")
+    found = runs.begun_run(Config(), run.models_dir, run.logs_dir)
+    assert found.name == f"GSPC_{BODY}_epoch20_seed0"

@@ -1,3 +1,4 @@
+import json
 import shutil
 import subprocess
 
@@ -53,13 +54,42 @@ def test_prices_and_part_files_of_a_killed_training_are_no_obstacle(run, prices)
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", "{}", '{"format": 2}', "null", "\0\0", '{"format": 1, "config": 3}']
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        '{"format": 2}',
+        "null",
+        "\0\0",
+        '{"format": 1, "config": 3}',
+        "data",
+        "made_by",
+    ],
 )
 def test_a_damaged_record_is_refused(run, prices, content):
     runs.create(run, Config(), prices, overwrite=False)
+    if content in ("data", "made_by"):
+        content = json.dumps(json.loads(run.config.read_text()) | {content: {"symbol": 3}})
     run.config.write_text(content)
     with pytest.raises(UserError, match=r"config\.json is damaged"):
         runs.read_record(run)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [({"format": 2}, "has format 2"), ({"config": {"attention": True}}, "the settings attention")],
+)
+def test_a_run_of_a_newer_version_is_not_called_damaged(run, prices, change, named):
+    runs.create(run, Config(), prices, overwrite=False)
+    content = json.loads(run.config.read_text())
+    run.config.write_text(json.dumps({**content, **change}))
+    with pytest.raises(UserError) as caught:
+        runs.read_record(run)
+    assert named in str(caught.value)
+    assert str(caught.value).endswith(": upgrade it")
+    assert (runs.summarize(run).state, runs.summarize(run).record) == ("of a newer version", None)
 
 
 def test_damaged_or_other_prices_are_refused(run, prices):

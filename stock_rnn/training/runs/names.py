@@ -1,0 +1,105 @@
+"""A run's name from its settings, a folder's name from a series of prices."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+from stock_rnn.config import Config
+from stock_rnn.prices import Prices
+from stock_rnn.prices.sources import default_symbol
+
+# Their names go without the ^, and do so since the first version.
+_INDICES = frozenset(
+    f"^{name}"
+    for name in (
+        *("GSPC", "IXIC", "DJI", "RUT", "NDX", "VIX", "NYA", "TNX", "GSPTSE", "BVSP"),
+        *("FTSE", "GDAXI", "FCHI", "STOXX50E", "STOXX", "SSMI", "IBEX", "AEX"),
+        *("N225", "HSI", "AXJO", "KS11", "BSESN", "NSEI", "TWII"),
+    )
+)
+
+# A name with more characters spells out the main settings only: it would be cut in
+# TensorBoard and in the titles of pictures.
+_LONGEST = 95
+
+_MAIN_SETTINGS = (
+    r".+_lr[^_]+_decay[^_]+_[a-z_]+[0-9]+x[0-9]+_step[0-9]+_input[0-9]+_batch[0-9]+"
+    r"_epoch[0-9]+_seed[0-9]+(_.*)?"
+)
+
+
+def run_name(config: Config) -> str:
+    """A run's name from its settings: configurations that differ have different names.
+
+    The main settings are always spelled out, as in the report's appendix; the others
+    when they are not the default, as long as the name stays short. Where it does not, their
+    hash stands for them: `config.json` has them. A value that cannot stand in a file name is
+    replaced by its hash.
+    """
+    c = config
+    named_by_csv = c.csv is not None and c.symbol == default_symbol(c.csv)
+    symbol = _slug(c.symbol) if named_by_csv else _symbol_slug(c.symbol)
+    main = (
+        f"{symbol}_{c.optimizer}_lr{_number(c.init_learning_rate)}"
+        f"_decay{_number(c.learning_rate_decay)}_{c.cell}{c.lstm_size}x{c.num_layers}"
+        f"_step{c.num_steps}"
+        f"_input{c.input_size}_batch{c.batch_size}_epoch{c.max_epoch}_seed{c.seed}"
+    )
+    spelled = {
+        *("symbol", "optimizer", "init_learning_rate", "learning_rate_decay", "cell"),
+        *("lstm_size", "num_layers", "num_steps", "input_size", "batch_size", "max_epoch", "seed"),
+    }
+    others = ""
+    for setting, (value, _) in config.differences(Config()).items():
+        if setting == "csv" and named_by_csv:
+            others += _csv_ending(c.symbol, value)
+        elif setting not in spelled:
+            others += f"_{setting.replace('_', '')}-{_slug(str(value))}"
+    if others and len(main) + len(others) > _LONGEST:
+        others = f"_etc-{_short_hash(others)}"
+    return main + others
+
+
+def is_made_of_settings(name: str) -> bool:
+    """Whether a run's name is one that `run_name` makes, or has made in an earlier version."""
+    return re.fullmatch(_MAIN_SETTINGS, name) is not None
+
+
+def series_name(prices: Prices) -> str:
+    """A folder's name for a series of prices; different series have different names."""
+    return f"{_symbol_slug(prices.symbol)}_{prices.source}_{prices.sha256[:8]}"
+
+
+def _symbol_slug(symbol: str) -> str:
+    """A symbol in a name: the great indices without their ^, the stock GSPC as another."""
+    bare = symbol.removeprefix("^")
+    if (symbol in _INDICES) or (bare == symbol and f"^{symbol}" not in _INDICES):
+        return _slug(bare)
+    return f"{_slug(bare)}-{_short_hash(symbol)}"
+
+
+def _number(value: float) -> str:
+    """A number in a name: short where that is exact."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
+
+
+def _csv_ending(symbol: str, csv: str) -> str:
+    """How a name ends whose beginning is the name of the CSV."""
+    suffix = csv.removeprefix(symbol)
+    if csv.startswith(symbol) and re.fullmatch(r"(\.[A-Za-z]+)+", suffix):
+        return suffix.replace(".", "_", 1)
+    return f"_csv-{_short_hash(csv)}"
+
+
+def _slug(text: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9.=+-]{1,40}", text):
+        return text
+    kept = re.sub(r"[^A-Za-z0-9]+", "-", Path(text).stem)[:24].strip("-")
+    return f"{kept}-{_short_hash(text)}" if kept else _short_hash(text)
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

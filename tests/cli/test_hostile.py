@@ -1,0 +1,545 @@
+"""Damaged runs, full disks, locks, odd names: one line, exit code 2, and nothing saved is lost.
+
+A case is a line of a table. All run in this process but those of the last section, which are
+repeated as real processes.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+
+import filelock
+import numpy as np
+import pytest
+
+from stock_rnn.cli.main import main
+from stock_rnn.study import records
+from stock_rnn.study.folder import Folder, write_study
+from tests.conftest import ROOT
+from tests.study.cases import made_record
+
+RESUME = ["train", "--resume", "small", "--max-epoch", "4"]
+EVALUATE = ["evaluate", "small"]
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory, small_run):
+    """A folder with the complete run `small`; cases work on copies of it."""
+    folder = tmp_path_factory.mktemp("pristine")
+    shutil.copytree(small_run.models_dir, folder / "models")
+    shutil.copytree(small_run.logs_dir, folder / "logs")
+    return folder
+
+
+@pytest.fixture
+def folder(pristine, tmp_path, monkeypatch):
+    """A copy with `small` and a folder that is no run; it is the current folder."""
+    shutil.copytree(pristine, tmp_path, dirs_exist_ok=True)
+    thesis = tmp_path / "models" / "foreign" / "thesis.tex"
+    thesis.parent.mkdir()
+    thesis.write_text("years of work")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def fingerprint(folder):
+    """Everything below a folder by content, but for locks, which hold nothing."""
+    return {
+        str(path): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+        for path in sorted(folder.rglob("*"))
+        if path.suffix != ".lock"
+    }
+
+
+@pytest.fixture
+def answer(folder, capsys):
+    """Run `stock-rnn WORDS...`: its exit code, stdout, and the lines of stderr.
+
+    What it raises is not caught: a traceback fails the test.
+    """
+
+    def run(words):
+        capsys.readouterr()
+        try:
+            code = main(words)
+        except SystemExit as ended:
+            code = ended.code
+        out, err = capsys.readouterr()
+        return code, out, err.splitlines()
+
+    return run
+
+
+def only_error(code, words, lines):
+    """The one line on stderr that reports an error; the prices may be described before."""
+    assert code == 2
+    assert [line for line in lines[:-1] if not line.startswith("^")] == []
+    assert lines[-1].startswith(f"stock-rnn {words[0]}: error: ")
+    return lines[-1]
+
+
+@pytest.fixture
+def refused(folder, answer):
+    """Check that a command is refused in one line that names something, and changes nothing."""
+
+    def check(words, *named):
+        before = fingerprint(folder)
+        code, out, lines = answer(words)
+        line = only_error(code, words, lines)
+        for each in named:
+            assert each in line
+        assert out == ""
+        assert fingerprint(folder) == before
+        return line
+
+    return check
+
+
+# How a file of a run may be damaged.
+
+
+def truncated(path):
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def emptied(path):
+    path.write_bytes(b"")
+
+
+def garbage(path):
+    path.write_bytes(np.random.default_rng(0).bytes(3000))
+
+
+def another_kind(path):
+    """What can be read as a file of that kind, and is something else."""
+    if path.suffix == ".npz":
+        np.savez(path, abc=np.zeros(3))
+    elif path.suffix == ".keras":
+        with path.open("wb") as file:
+            np.savez(file, abc=np.zeros(3))
+    else:
+        path.write_text('["a", "list"]\n' if path.suffix == ".json" else "a,b\n1,two\n")
+
+
+def flipped(path):
+    """The last byte of a file in the archive is another: its directory is whole, a sum is not."""
+    with zipfile.ZipFile(path) as archive:
+        _, second = archive.infolist()[:2]
+    content = bytearray(path.read_bytes())
+    content[second.header_offset - 1] ^= 0xFF
+    path.write_bytes(bytes(content))
+
+
+def a_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+DAMAGES = (truncated, emptied, garbage, another_kind, a_folder)
+BEST = [*EVALUATE, "--model", "best"]
+READERS = {
+    "config.json": (EVALUATE, RESUME),
+    "prices.npz": (EVALUATE, RESUME),
+    "model.keras": (EVALUATE,),
+    "best.keras": (BEST,),
+    "checkpoint.npz": (RESUME,),
+    "history.csv": (RESUME,),
+    "spectrum.npz": (RESUME,),
+}
+FILES = [
+    (name, damage, words)
+    for name, commands in READERS.items()
+    for damage in DAMAGES
+    for words in commands
+] + [("checkpoint.npz", flipped, RESUME), ("prices.npz", flipped, EVALUATE)]
+
+
+def case(value):
+    return getattr(value, "__name__", None) or (value[0] if isinstance(value, list) else None)
+
+
+@pytest.mark.parametrize(("name", "damage", "words"), FILES, ids=case)
+def test_a_damaged_file_is_named(name, damage, words, folder, refused):
+    damage(folder / "models" / "small" / name)
+    line = refused(words, name)
+    assert ("is a folder" in line) or (damage is not a_folder)
+
+
+@pytest.mark.parametrize(("name", "damage", "words"), FILES, ids=case)
+def test_a_damaged_run_is_a_row_that_says_so(name, damage, words, folder, answer):
+    damage(folder / "models" / "small" / name)
+    before = fingerprint(folder)
+    code, out, errors = answer(["runs"])
+    assert (code, errors) == (0, [])
+    row, fault = out.splitlines()[1:]
+    assert row.split()[:2] == ["small", "damaged"]
+    assert fault.startswith("small (damaged): models/small/")
+    assert name in fault
+    (content,) = json.loads(answer(["runs", "--json"])[1])
+    assert (content["state"], name in content["detail"]) == ("damaged", True)
+    assert fingerprint(folder) == before
+
+
+MISSING = {
+    "config.json": EVALUATE,
+    "prices.npz": EVALUATE,
+    "best.keras": BEST,
+    "checkpoint.npz": RESUME,
+}
+
+
+@pytest.mark.parametrize("name", MISSING)
+def test_a_missing_file_is_named(name, folder, refused):
+    (folder / "models" / "small" / name).unlink()
+    assert "is missing" in refused(MISSING[name], f"models/small/{name}")
+
+
+UNREADABLE = [(name, words) for name, commands in READERS.items() for words in commands]
+
+
+@pytest.mark.parametrize(("name", "words"), UNREADABLE, ids=case)
+def test_a_file_that_may_not_be_read_is_not_called_damaged(
+    name, words, folder, answer, monkeypatch
+):
+    opened = open
+
+    def refuse(file, *arguments, **options):
+        if isinstance(file, (str, os.PathLike)) and os.fspath(file).endswith(f"small/{name}"):
+            raise PermissionError(13, "Permission denied", str(file))
+        return opened(file, *arguments, **options)
+
+    # The superuser may read everything: the system's answer is imitated.
+    path = folder / "models" / "small" / name
+    before = path.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr("builtins.open", refuse)
+        patch.setattr("io.open", refuse)
+        code, _, lines = answer(words)
+    line = only_error(code, words, lines)
+    assert f"cannot read models/small/{name}: Permission denied" in line
+    assert "damaged" not in line
+    assert "--overwrite" not in line
+    assert path.read_bytes() == before
+
+
+# Flags and names. Words -> what the line names.
+REFUSED = {
+    "resume no run": (["train", "--resume", "absent"], "no run at models/absent"),
+    "resume a foreign folder": (["train", "--resume", "foreign"], "no run at models/foreign"),
+    "resume by a path that is none": (["train", "--resume", "models/absent"], "models/absent"),
+    "resume a parent": (["train", "--resume", ".."], ".."),
+    "resume with a setting": ([*RESUME, "--lstm-size", "4"], "leave out --lstm-size"),
+    "resume with a preset": ([*RESUME, "--preset", "table5.2"], "leave out --preset"),
+    "resume with a name": ([*RESUME, "--run-name", "small"], "leave out --run-name"),
+    "resume with overwrite": ([*RESUME, "--overwrite"], "leave out --overwrite"),
+    "resume with prices": ([*RESUME, "--csv", "a.csv", "--seed", "1"], "leave out --csv, --seed"),
+    "resume to fewer epochs": (["train", "--resume", "small", "--max-epoch", "2"], "of 3 epochs"),
+    "resume to no epochs": (["train", "--resume", "small", "--max-epoch", "0"], "--max-epoch"),
+    "resume to epochs in words": (["train", "--resume", "small", "--max-epoch", "x"], "--max-ep"),
+    "resume twice": (["train", "--resume", "small", "small"], "unrecognized arguments: small"),
+    "a name with a space": (["train", "--run-name", "my run"], "'my run'"),
+    "a name in unicode": (["train", "--run-name", "läuft"], "'läuft'"),
+    "a name of emoji": (["train", "--run-name", "📈"], "--run-name"),
+    "a name with a line end": (["train", "--run-name", "a\nb"], "--run-name"),
+    "a name that is a flag": (["train", "--run-name", "-rf"], "--run-name"),
+    "a name that is hidden": (["train", "--run-name", ".small"], "'.small'"),
+    "a name too long": (["train", "--run-name", "x" * 201], "1 to 200"),
+    "an existing name": (["train", "--run-name", "small"], "models/small exists"),
+    "a foreign name": (["train", "--run-name", "foreign", "--overwrite"], "models/foreign"),
+    "evaluate a name with a space": (["evaluate", "my run"], "'my run'"),
+    "evaluate a file": (["evaluate", "models/foreign/thesis.tex"], "thesis.tex"),
+    "evaluate a csv with a space": ([*EVALUATE, "--csv", "my prices.csv"], "my prices.csv"),
+    "evaluate a csv in unicode": ([*EVALUATE, "--csv", "Kurse-€.csv"], "Kurse-€.csv"),
+    "models in a file": (["runs", "--models-dir", "models/foreign/thesis.tex"], "thesis.tex"),
+    "runs of a word": (["runs", "small"], "small"),
+    "runs with a wrong flag": (["runs", "--jsn"], "Did you mean --json?"),
+    "compare one": (["compare", "small"], "two runs"),
+    "compare none": (["compare"], "RUN"),
+    "compare with none there": (["compare", "small", "absent"], "models/absent"),
+    "compare with a foreign": (["compare", "foreign", "small"], "models/foreign"),
+    "delete nothing": (["delete", "--yes"], "RUN"),
+    "delete no run": (["delete", "absent", "--yes"], "models/absent"),
+    "delete a foreign folder": (["delete", "foreign", "--yes"], "foreign is not a run"),
+    "delete all runs": (["delete", "models", "--yes"], "models/models is not a run"),
+    "delete this folder": (["delete", ".", "--yes"], "--run-name"),
+    "delete the folder above": (["delete", "..", "--yes"], "'..'"),
+    "delete outside": (["delete", "../elsewhere/small", "--yes"], "is not in models"),
+    "delete by a detour": (["delete", "models/small/../..", "--yes"], "'..'"),
+    "delete an absolute path": (["delete", "/etc", "--yes"], "is not in models"),
+    "delete the logs alone": (["delete", "logs/small", "--yes"], "is not in models"),
+    "delete a pattern": (["delete", "*", "--yes"], "'*'"),
+    "results in a file": (
+        ["reproduce", "--quick", "--results", "models/foreign/thesis.tex"],
+        "thesis.tex",
+    ),
+    "results of no study": (["reproduce", "--from-results", "models"], "models holds no study"),
+    "a study without processes": (["reproduce", "--quick", "--jobs", "0"], "--jobs"),
+    "a study without seeds": (["reproduce", "--seeds", "0"], "--seeds"),
+    "a study of no csv": (["reproduce", "--quick", "--csv", "Kurse €.csv"], "Kurse €.csv"),
+    "a quick study without sweeps": (["reproduce", "--quick", "--no-sweeps"], "--no-sweeps"),
+    "delete without a terminal": (["delete", "small"], "--yes"),
+    "delete one that is not there too": (["delete", "small", "absent", "--yes"], "models/absent"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_done_is_refused(name, refused):
+    words, named = REFUSED[name]
+    refused(words, named)
+
+
+def link_models(folder):
+    (folder / "models" / "small").rename(folder / "elsewhere")
+    (folder / "models" / "small").symlink_to(folder / "elsewhere")
+
+
+def link_logs(folder):
+    (folder / "logs" / "small").rename(folder / "elsewhere")
+    (folder / "logs" / "small").symlink_to(folder / "elsewhere")
+
+
+@pytest.mark.parametrize(("link", "named"), [(link_models, "models"), (link_logs, "logs")])
+def test_delete_refuses_a_link(link, named, folder, refused):
+    link(folder)
+    refused(["delete", "small", "--yes"], f"{named}/small is a link")
+
+
+@pytest.mark.parametrize("top", ["models", "logs"])
+def test_delete_in_a_folder_that_may_only_be_read(top, folder, refused, monkeypatch):
+    renamed = pathlib.Path.rename
+
+    def rename(path, target):
+        if path.parts[0] == top:
+            raise OSError(30, "Read-only file system", str(path))
+        return renamed(path, target)
+
+    # The superuser may write everywhere: the system's answer is imitated.
+    monkeypatch.setattr("pathlib.Path.rename", rename)
+    refused(["delete", "small", "--yes"], f"cannot delete {top}/small: Read-only file system")
+
+
+def test_runs_are_listed_where_nothing_may_be_written(folder, answer, monkeypatch):
+    (folder / "models" / ".small.lock").touch()
+
+    def acquire(lock, **options):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", acquire)
+    code, out, errors = answer(["runs"])
+    assert (code, errors) == (0, [])
+    assert out.splitlines()[1].split()[:2] == ["small", "complete"]
+
+
+LOCKED = (
+    ["delete", "small", "--yes"],
+    ["train", "--run-name", "small", "--overwrite"],
+    RESUME,
+)
+
+
+@pytest.mark.parametrize("words", LOCKED, ids=["delete", "overwrite", "resume"])
+def test_a_run_that_is_being_trained_is_left_alone(words, folder, refused, answer):
+    with filelock.FileLock(folder / "models" / ".small.lock"):
+        refused(words, "run models/small is being trained by another process")
+        assert answer(["runs"])[1].splitlines()[1].split()[:3] == ["small", "being", "trained,"]
+
+
+def diverged(run):
+    (run / "model.keras").unlink()
+    (run / "diverged.json").write_text('{"message": "training diverged in epoch 9"}')
+
+
+def newer(run):
+    content = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps({**content, "format": 99}))
+
+
+@pytest.mark.parametrize("words", [EVALUATE, RESUME], ids=["evaluate", "resume"])
+@pytest.mark.parametrize(
+    ("change", "named"), [(diverged, "diverged in epoch 9"), (newer, "upgrade it")]
+)
+def test_a_run_in_another_state_is_told(change, named, words, folder, refused):
+    change(folder / "models" / "small")
+    assert "damaged" not in refused(words, named)
+
+
+# Files that cannot be written.
+
+
+@pytest.fixture
+def full_disk():
+    """No file may grow beyond 2,000 bytes, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # Python asks not to be killed for it.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [EVALUATE, BEST, [*EVALUATE, "--symbol", "^IXIC", "--period", "1y"]],
+    ids=["last", "best", "other prices"],
+)
+def test_evaluate_on_a_full_disk(words, folder, answer, full_disk):
+    before = fingerprint(folder)
+    code, _, lines = answer(words)
+    line = only_error(code, words, lines)
+    assert "error: cannot write to models/small" in line
+    assert "File too large" in line
+    after = fingerprint(folder)
+    # Folders alone may be new.
+    assert {path: content for path, content in after.items() if content} == {
+        path: content for path, content in before.items() if content
+    }
+
+
+def a_folder_in_place_of_a_result(run):
+    (run / "final_predictions.json").mkdir()
+
+
+def a_file_in_place_of_the_evaluations(run):
+    (run / "evaluations").write_text("mine")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (a_folder_in_place_of_a_result, EVALUATE),
+        (a_file_in_place_of_the_evaluations, [*EVALUATE, "--symbol", "^IXIC", "--period", "1y"]),
+    ],
+    ids=case,
+)
+def test_a_result_whose_place_is_taken(change, words, folder, refused):
+    change(folder / "models" / "small")
+    refused(words, "cannot write to models/small")
+
+
+def test_logs_that_cannot_be_written(folder, refused):
+    shutil.rmtree(folder / "logs" / "small")
+    (folder / "logs" / "small").write_text("mine")
+    (folder / "models" / "small" / "model.keras").unlink()
+    refused(["train", "--resume", "small"], "logs/small")
+
+
+# The study's files. A record has a hexadecimal number for a name.
+KEY = "00000000000000aa"
+
+
+@pytest.fixture
+def study(folder):
+    """The folder of a finished study of one run."""
+    (folder / "results" / "runs").mkdir(parents=True)
+    record = dataclasses.replace(made_record(test_loss=1.0), key=KEY)
+    records.save(folder / "results" / "runs" / f"{KEY}.json", record)
+    write_study(Folder(folder / "results"), "python reproduce.py", {}, [KEY])
+    return folder / "results"
+
+
+DRAW = ["reproduce", "--from-results", "results"]
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=case)
+@pytest.mark.parametrize("name", ["study.json", f"runs/{KEY}.json"])
+def test_a_damaged_file_of_a_study_is_named(name, damage, study, refused):
+    damage(study / name)
+    line = refused(DRAW, f"results/{name}", "run the study again")
+    assert ("is a folder" in line) == (damage is a_folder)
+
+
+@pytest.mark.parametrize("name", ["study.json", f"runs/{KEY}.json"])
+def test_a_file_of_a_study_that_may_not_be_read_is_not_called_damaged(
+    name, study, refused, monkeypatch
+):
+    def refuse(path, **options):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    read = pathlib.Path.read_text
+    denied = lambda path, **words: (refuse if path.match(name) else read)(path, **words)  # noqa: E731
+    monkeypatch.setattr("pathlib.Path.read_text", denied)
+    assert "damaged" not in refused(DRAW, f"cannot read results/{name}: Permission denied")
+
+
+# Real processes.
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [REFUSED[name] for name in ("resume with a setting", "delete outside", "compare one")],
+)
+def test_a_real_process_ends_the_same_way(words, named, folder):
+    before = fingerprint(folder)
+    answer = subprocess.run(
+        [sys.executable, "-m", "stock_rnn", *words], cwd=folder, capture_output=True, text=True,
+        check=False, timeout=60, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert answer.stderr.startswith(f"python -m stock_rnn {words[0]}: error: ")
+    assert answer.stderr.count("\n") == 1
+    assert named in answer.stderr
+    assert fingerprint(folder) == before
+
+
+def start(*words, cwd):
+    return subprocess.Popen(
+        [sys.executable, *map(str, words)], cwd=cwd, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_eight_trainings_at_once_in_one_folder(folder, answer):
+    words = ["--period", "6mo", "--lstm-size", 2, "--max-epoch", 1, "--hessian-every", 0]
+    process = start(ROOT / "tests/cli/eight_at_once.py", *words, cwd=folder)
+    out, err = process.communicate(timeout=600)
+    codes = json.loads(out.splitlines()[-1])
+    # Of six under one name one trains; the others are told that it does, or did.
+    assert codes[:2] == [0, 0], err
+    assert sorted(codes[2:]) == [0, 2, 2, 2, 2, 2]
+    refusals = [line for line in err.splitlines() if line.startswith("train.py: error: ")]
+    assert len(refusals) == 5
+    for line in refusals:
+        assert "run models/same is being trained" in line or "run models/same exists" in line
+    assert "Traceback" not in err
+    listed = json.loads(answer(["runs", "--json"])[1])
+    assert len(listed) == 4
+    assert {(each["state"], each["detail"]) for each in listed} == {("complete", None)}
+    assert len({each["settings"]["seed"] for each in listed}) == 4
+    assert not list(folder.rglob(".tmp-*"))
+
+
+@pytest.mark.slow
+def test_a_killed_evaluation_loses_nothing_and_leaves_nothing_for_ever(folder, answer):
+    before = fingerprint(folder)
+    killer = """
+import os, pathlib, signal, sys
+from stock_rnn.cli.evaluate import main
+# While the first result is written.
+pathlib.Path.write_text = lambda path, *words, **options: (
+    path.write_bytes(b"{"), os.kill(os.getpid(), signal.SIGKILL)
+)
+main(["small"])
+"""
+    process = start("-c", killer, cwd=folder)
+    assert process.wait(timeout=600) == -signal.SIGKILL
+    (part,) = folder.rglob(".tmp-*")
+    after = fingerprint(folder)
+    assert after.pop(str(part))
+    assert after == before
+    # It may be that of an evaluation that runs now.
+    assert answer(EVALUATE)[0] == 0
+    assert part.exists()
+    hours_ago = time.time() - 2 * 3600
+    os.utime(part, (hours_ago, hours_ago))
+    assert answer(EVALUATE)[0] == 0
+    assert not part.exists()

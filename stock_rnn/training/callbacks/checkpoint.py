@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from stock_rnn.files import atomic_write
+from stock_rnn.files import write_arrays
 from stock_rnn.training.runs.reading import reading
 
 
@@ -47,8 +47,7 @@ class Checkpoint(keras.callbacks.Callback):
         arrays: dict[str, Any] = {"epoch": self.epoch, "best_loss": self.best_loss}
         arrays |= {f"best/{i}": values for i, values in enumerate(self.best_weights)}
         arrays |= {f"state/{i}": v.numpy() for i, v in enumerate(self._state())}
-        with atomic_write(self.path) as part:
-            np.savez(part, **arrays)
+        write_arrays(self.path, arrays)
 
     def restore(self, model: keras.Model) -> None:
         """Put a model into the saved state.

@@ -1,6 +1,7 @@
 """Shared by many tests: a small real run, and the commands."""
 
 import dataclasses
+import gc
 import importlib
 import os
 import subprocess
@@ -12,6 +13,12 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 ROOT = Path(__file__).parent.parent
+
+
+def pytest_collection_finish(session):
+    """Leave TensorFlow's modules out of garbage collection: they never go, and are many."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ROOT = Path(__file__).parent.parent
 
 
-def pytest_collection_finish(session):
-    """Leave TensorFlow's modules out of garbage collection: they never go, and are many."""
+@pytest.fixture(scope="module", autouse=True)
+def _short_garbage_collections():
+    """Leave what earlier tests and TensorFlow's modules keep out of garbage collection.
+
+    Most of it never goes, and going through it took longer than many a test.
+    """
     gc.collect()
     gc.freeze()
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from time import time
 from typing import Any
 
+import numpy as np
 from boltons.fileutils import atomic_save
+from numpy.typing import ArrayLike
 
 #: How the name of every unfinished file begins. A killed process may leave one.
 PART_PREFIX = ".tmp-"
@@ -74,3 +77,17 @@ def write_json(path: Path, content: Any) -> None:
     text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False)
     with atomic_write(path) as part:
         part.write_text(text + "\n", encoding="utf-8")
+
+
+def write_arrays(path: Path, arrays: Mapping[str, ArrayLike]) -> None:
+    """Write arrays as an .npz file, whole or not at all.
+
+    Raises:
+        OSError: as `atomic_write`.
+    """
+    # In memory first: after a write that failed, NumPy 1 leaves its zip file open, and Python
+    # prints a second error when it is closed.
+    content = io.BytesIO()
+    np.savez(content, **arrays)  # type: ignore[arg-type]
+    with atomic_write(path) as part:
+        part.write_bytes(content.getbuffer())

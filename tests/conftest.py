@@ -1,6 +1,7 @@
 """Shared by many tests: a small real run, and the commands."""
 
 import dataclasses
+import gc
 import importlib
 import os
 import subprocess
@@ -12,6 +13,16 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _short_garbage_collections():
+    """Leave what earlier tests and TensorFlow's modules keep out of garbage collection.
+
+    Most of it never goes, and going through it took longer than many a test.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

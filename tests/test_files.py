@@ -1,5 +1,6 @@
 """Files are written whole or not at all."""
 
+import gc
 import json
 import os
 import resource
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from stock_rnn.files import PART_PREFIX, atomic_write, remove_part_files, write_json
+from stock_rnn.files import PART_PREFIX, atomic_write, remove_part_files, write_arrays, write_json
 from tests.conftest import ROOT
 
 
@@ -69,20 +70,43 @@ def test_an_interrupt_leaves_nothing(tmp_path):
     assert names(tmp_path) == []
 
 
-def test_a_write_beyond_the_file_size_limit_leaves_the_old_file(tmp_path):
-    path = tmp_path / "a.bin"
+def _write_bytes(path):
+    with atomic_write(path) as part:
+        part.write_bytes(b"x" * 5000)
+
+
+def _write_arrays(path):
+    write_arrays(path, {"x": np.zeros(5000)})
+
+
+# What is printed when an object of a failed write is freed would be a second error.
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("write", [_write_bytes, _write_arrays])
+def test_a_write_beyond_the_file_size_limit_leaves_the_old_file(write, tmp_path):
+    path = tmp_path / "a.npz"
     path.write_bytes(b"old")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
-        with pytest.raises(OSError, match="too large"), atomic_write(path) as part:
-            part.write_bytes(b"x" * 5000)
+        with pytest.raises(OSError, match="too large"):
+            write(path)
+        gc.collect()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
     assert path.read_bytes() == b"old"
-    assert names(tmp_path) == ["a.bin"]
+    assert names(tmp_path) == ["a.npz"]
+
+
+def test_arrays_are_read_back_as_they_were(tmp_path):
+    arrays = {"x": np.arange(6.0).reshape(2, 3), "a/b": np.array("text"), "n": 3}
+    write_arrays(tmp_path / "a.npz", arrays)
+    with np.load(tmp_path / "a.npz", allow_pickle=False) as found:
+        assert sorted(found) == sorted(arrays)
+        for name, values in arrays.items():
+            np.testing.assert_array_equal(found[name], values)
+    assert names(tmp_path) == ["a.npz"]
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])

@@ -18,7 +18,7 @@ from stock_rnn.curvature.operators.hessian import HessianOperator
 from stock_rnn.curvature.tracking.measurement import load_measurements
 from stock_rnn.data import dataset_of
 from stock_rnn.errors import UserError
-from stock_rnn.files import atomic_write
+from stock_rnn.files import atomic_write, write_arrays
 from stock_rnn.forecasting.forecaster import Forecaster
 from stock_rnn.training import runs
 from stock_rnn.training.runs.reading import reading
@@ -158,8 +158,7 @@ def _write(folder: Path, kind: str, drawn: dict[str, Figure], arrays: dict[str, 
     files = [folder / f"spectrum_{kind}.npz", *(folder / name for name in drawn)]
     try:
         folder.mkdir(exist_ok=True)
-        with atomic_write(files[0]) as part:
-            np.savez(part, **arrays)
+        write_arrays(files[0], arrays)
         for path, figure in zip(files[1:], drawn.values(), strict=True):
             with atomic_write(path) as part:
                 figure.savefig(part, bbox_inches="tight")

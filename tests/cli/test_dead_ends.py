@@ -195,6 +195,8 @@ def test_a_file_that_may_not_be_read_is_not_called_damaged(
     # The superuser may read everything: the system's answer is imitated.
     monkeypatch.setattr("builtins.open", refuse)
     monkeypatch.setattr("io.open", refuse)
+    # Python 3.10's has taken its open before.
+    monkeypatch.setattr("pathlib.Path.open", refuse)
     line = last_line(run_here(*words[:1], *words[1:], cwd=folder))
     assert f"cannot read models/small/{name}: Permission denied" in line
     assert "damaged" not in line

@@ -102,10 +102,8 @@ def run_installed(installed, tmp_path):
 
     def run(*words):
         env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        # -P keeps the current folder off the path, as it is for the console script.
-        command = [sys.executable, "-P", *words]
         return subprocess.run(
-            command, cwd=tmp_path, env={**env, "PYTHONPATH": str(target)},
+            [sys.executable, *words], cwd=tmp_path, env={**env, "PYTHONPATH": str(target)},
             capture_output=True, text=True, check=False, timeout=600,
         )  # fmt: skip
 

@@ -17,7 +17,9 @@ INF, NAN = math.inf, math.nan
 
 def small_task(optimizer, seed, **settings):
     """A training of a second, with every kind of measurement."""
-    config = Config(period="6mo", max_epoch=3, optimizer=optimizer, seed=seed, **settings)
+    config = Config(
+        period="6mo", num_steps=2, max_epoch=3, optimizer=optimizer, seed=seed, **settings
+    )
     return Task(config=config, detailed_epochs=(0, 3), probes=2)
 
 

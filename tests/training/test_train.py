@@ -275,16 +275,15 @@ def wait_for_epoch(folder, epoch, process):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("optimizer", "kills"), [("rmsprop", [(1, 0.0), (12, 0.004)]), ("adam", [(7, 0.011)])]
-)
-def test_a_run_killed_at_any_moment_and_resumed_ends_in_the_same_bits(optimizer, kills, tmp_path):
-    words = ["--period", "1y", "--max-epoch", "48", "--lstm-size", "8", "--optimizer", optimizer]
+def test_a_run_killed_at_any_moment_and_resumed_ends_in_the_same_bits(tmp_path):
+    # Adam has all the state that an optimizer may have.
+    words = ["--period", "1y", "--max-epoch", "32", "--lstm-size", "4", "--optimizer", "adam"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    whole.mkdir()
     killed.mkdir()
-    assert start(whole, *words).wait(timeout=600) == 0
-    for epoch, pause in kills:
+    # In this process, which has TensorFlow already.
+    config = Config(period="1y", max_epoch=32, lstm_size=4, optimizer="adam")
+    train(config, run_name="r", models_dir=whole / "models", logs_dir=whole / "logs")
+    for epoch, pause in [(1, 0.0), (8, 0.007)]:
         process = start(killed, *words)
         wait_for_epoch(killed, epoch, process)
         time.sleep(pause)
@@ -303,7 +302,7 @@ def test_a_run_killed_at_any_moment_and_resumed_ends_in_the_same_bits(optimizer,
     ]
     pd.testing.assert_frame_equal(*histories, check_exact=True)
     spectra = [load_measurements(f / "models/r/spectrum.npz") for f in (whole, killed)]
-    assert [m.epoch for m in spectra[0]] == list(range(49))
+    assert [m.epoch for m in spectra[0]] == list(range(33))
     for one, other in zip(*spectra, strict=True):
         np.testing.assert_array_equal(one.extremes.eigenvalues, other.extremes.eigenvalues)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import time
 from collections.abc import Sequence
@@ -178,8 +179,12 @@ def save_measurements(path: str | os.PathLike[str], measurements: Sequence[Measu
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = f".{path.name}.{os.getpid()}.part"
+    # In memory first: after a write that failed, NumPy 1 leaves its zip file open, and Python
+    # prints a second error when it is closed.
+    content = io.BytesIO()
+    np.savez(content, **arrays)  # type: ignore[arg-type]
     with atomic_save(str(path), part_file=part, overwrite_part=True) as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
+        file.write(content.getbuffer())  # type: ignore[union-attr]
 
 
 def _or_zeros(extremes: ExtremeEigenpairs) -> Array:

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from stock_rnn.files import atomic_write
+from stock_rnn.files import write_arrays
 from stock_rnn.training.callbacks.tensorboard import RunTensorBoard
 from stock_rnn.training.runs.reading import reading
 
@@ -83,8 +83,7 @@ class Checkpoint(keras.callbacks.Callback):
         arrays |= {f"best_{name}": value for name, value in best.items()}
         arrays |= {f"best/{i}": values for i, values in enumerate(self.best_weights)}
         arrays |= {f"state/{i}": v.numpy() for i, v in enumerate(self._state())}
-        with atomic_write(self.path) as part:
-            np.savez(part, **arrays)
+        write_arrays(self.path, arrays)
         self._saved_epoch, self._saved_at = self.epoch, time.monotonic()
 
     def restore(self, model: keras.Model) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from stock_rnn import __version__
 from stock_rnn.config import Config
 from stock_rnn.errors import UserError
-from stock_rnn.files import PART_PREFIX, atomic_write, remove_part_files, write_json
+from stock_rnn.files import PART_PREFIX, remove_part_files, write_arrays, write_json
 from stock_rnn.prices import Prices
 from stock_rnn.training.runs.directory import Run
 from stock_rnn.training.runs.reading import TRAIN_AGAIN, reading
@@ -221,8 +221,7 @@ def _write_prices(path: Path, prices: Prices) -> None:
     arrays: dict[str, Any] = {"dates": prices.dates.astype(np.int64), "close": prices.close}
     if prices.open is not None:
         arrays["open"] = prices.open
-    with atomic_write(path) as part:
-        np.savez(part, **arrays)
+    write_arrays(path, arrays)
 
 
 def _write_record(run: Run, config: Config, prices: Prices) -> None:

@@ -57,3 +57,15 @@ def test_starts_of_another_size_than_the_matrix_are_refused(shape):
         ValueError, match=r"\(3,\) or \(3, k\)\. Received: shape=\(" + str(shape[0])
     ):
         lanczos_tridiagonal(np.eye(3), np.ones(shape), steps=2)
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize(
+    ("roots", "bounds"),
+    [(-4.1, (0.5, 0.5)), (-3.9, (0.5, 1.0)), (3.9, (0.5, 1.0)), (4.1, (1.0, 1.0))],
+)
+def test_an_eigenvalue_within_the_rounding_of_a_cutoff_may_lie_on_either_side(size, roots, bounds):
+    # Eigenvalues -size and size, with half of the weight each.
+    run = Tridiagonal(np.zeros(2), np.array([size]), exhausted=True)
+    cutoff = size * (1.0 + roots * np.sqrt(np.finfo(float).eps))
+    assert run.share_below(cutoff) == pytest.approx(bounds)

@@ -20,9 +20,11 @@ def model():
     keras.utils.set_random_seed(0)
     return keras.Sequential(
         [
-            keras.Input((4, 2)),
+            keras.Input((2, 2)),
             layers.RNN(
-                [layers.LSTMCell(2, name="low"), layers.GRUCell(3, name="high")], name="rnn"
+                [layers.LSTMCell(2, name="low"), layers.GRUCell(3, name="high")],
+                unroll=True,
+                name="rnn",
             ),
             layers.BatchNormalization(name="norm"),
             layers.Dense(1, name="head"),
@@ -33,7 +35,7 @@ def model():
 @pytest.fixture(scope="module")
 def data():
     rng = np.random.default_rng(0)
-    return rng.normal(size=(6, 4, 2)).astype("f4"), rng.normal(size=(6, 1)).astype("f4")
+    return rng.normal(size=(6, 2, 2)).astype("f4"), rng.normal(size=(6, 1)).astype("f4")
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from stock_rnn.curvature.tracking.callback import EPS, GAMMA
 from stock_rnn.curvature.tracking.measurement import HISTOGRAM, REASON, SCALARS
 
 RNG = np.random.default_rng(0)
-X, Y = RNG.normal(size=(22, 4, 1)).astype("f4"), RNG.normal(size=(22, 1)).astype("f4")
+X, Y = RNG.normal(size=(22, 2, 1)).astype("f4"), RNG.normal(size=(22, 1)).astype("f4")
 
 
 def build(optimizer="rmsprop", seed=0):
@@ -33,7 +33,7 @@ def build(optimizer="rmsprop", seed=0):
     keras.utils.set_random_seed(seed)
     model = keras.Sequential(
         [
-            keras.Input((4, 1)),
+            keras.Input((2, 1)),
             layers.RNN(layers.LSTMCell(3, dropout=0.2), unroll=True),
             layers.BatchNormalization(),
             layers.Dropout(0.3),
@@ -46,7 +46,7 @@ def build(optimizer="rmsprop", seed=0):
 
 def small(optimizer="sgd"):
     keras.utils.set_random_seed(0)
-    model = keras.Sequential([keras.Input((4, 1)), layers.Flatten(), layers.Dense(3, "tanh")])
+    model = keras.Sequential([keras.Input((2, 1)), layers.Flatten(), layers.Dense(3, "tanh")])
     model.add(layers.Dense(1))
     model.compile(optimizer, "mse")
     return model
@@ -254,7 +254,7 @@ def test_impossible_options_are_refused():
         HessianCallback(X, Y, every=0)
     with pytest.raises(ValueError, match="max_share"):
         HessianCallback(X, Y, max_share=0)
-    model = keras.Sequential([keras.Input((4, 1)), layers.Flatten(), layers.Dense(1)])
+    model = keras.Sequential([keras.Input((2, 1)), layers.Flatten(), layers.Dense(1)])
     model.compile("sgd")
     with pytest.raises(ValueError, match="without a loss"):
         fit(model, [HessianCallback(X, Y)])

@@ -14,7 +14,6 @@ A subject whose reference is less certain than `MAX_UNCERTAINTY` does not pass.
 
 from __future__ import annotations
 
-import gc
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -84,7 +83,6 @@ def precision(dtype: str) -> Iterator[None]:
         keras.config.set_floatx(before[0])
         keras.config.set_dtype_policy(before[1])
         keras.backend.clear_session()
-        gc.collect()
 
 
 def build(subject: Subject) -> Case:

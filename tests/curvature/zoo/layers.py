@@ -284,6 +284,13 @@ RECIPES: dict[str, Recipe] = {
     },
 }
 
+# Not in the oldest Keras that the package supports.
+NEWER = {
+    "ContrastLimitedAdaptiveHistogramEqualization",
+    "ReversibleEmbedding",
+    *(f"Adaptive{how}Pooling{d}D" for how in ("Average", "Max") for d in (1, 2, 3)),
+}
+
 # Exported, but nothing to differentiate through.
 NOT_LAYERS = {
     "FlaxLayer": "needs JAX as Keras's backend",
@@ -303,6 +310,11 @@ def subjects() -> list[Subject]:
         Subject("layers", name, partial(case, name), dtype=_recipe_dtype(name))
         for name in sorted(names)
     ]
+
+
+def is_missing(name: str) -> bool:
+    """Whether this Keras is too old to have the layer."""
+    return name in NEWER and not hasattr(L, name)
 
 
 def case(name: str) -> Case:

@@ -1,10 +1,10 @@
 """What a run leaves: real training in worker processes."""
 
+import csv
 import dataclasses
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from stock_rnn.prices import Prices
@@ -26,10 +26,14 @@ def test_the_study_trains_what_train_py_trains_bit_for_bit(small_records, run_sc
     threads = {"TF_NUM_INTRAOP_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     answer = run_script("train.py", *words, "--run-name", "r", cwd=tmp_path, env=threads)
     assert answer.returncode == 0, answer.stderr
-    history = pd.read_csv(tmp_path / "models" / "r" / "history.csv")
+    # Not by pandas 2, which is off by the last bit.
+    with (tmp_path / "models" / "r" / "history.csv").open(newline="") as file:
+        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
     for name in ("gradient_norm", "lambda_min", "lambda_max", "residual_max", "matvecs"):
-        assert record.epochs[name][1:].tolist() == history[f"hessian_{name}"].tolist(), name
-    assert record.epochs["test_loss"][1:] == pytest.approx(history["val_loss"].to_numpy(), rel=1e-5)
+        assert record.epochs[name][1:].tolist() == [row[f"hessian_{name}"] for row in rows], name
+    assert record.epochs["test_loss"][1:] == pytest.approx(
+        [row["val_loss"] for row in rows], rel=1e-5
+    )
 
 
 def test_all_optimizers_start_from_the_same_weights(small_records):
@@ -91,7 +95,7 @@ def at_steep_saddle(tmp_path_factory):
         else dataclasses.replace(
             task, config=dataclasses.replace(task.config, hessian_every=0), detailed_epochs=()
         )
-        for task in saddle_starts(("sgd", "rmsprop"), least_seeds(0.95), max_epoch=60)
+        for task in saddle_starts(("sgd", "rmsprop"), least_seeds(0.95), max_epoch=40, num_steps=1)
     ]
     with local_processes(1) as submit:
         return sweep(tasks, prices, tmp_path_factory.mktemp("saddle"), submit)
@@ -112,7 +116,7 @@ def test_a_claim_that_is_true_is_reproduced_by_real_training(at_steep_saddle):
             assert growth == pytest.approx(found.run_steps / found.predicted_steps, rel=0.1)
         else:
             # The run stops when it has left.
-            assert found.observed_steps == found.run_steps < 60
+            assert found.observed_steps == found.run_steps < 40
     (claim,) = (claim for claim in CLAIMS if claim.id == "rmsprop-escapes-first")
     verdict = judge(Study(at_steep_saddle), claim, family=1)
     assert verdict.verdict == REPRODUCED

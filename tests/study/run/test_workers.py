@@ -104,7 +104,7 @@ def test_a_cluster_that_loses_a_worker_gives_the_local_records(
 ):
     import distributed
 
-    tasks = SMALL_TASKS[:3]
+    tasks = SMALL_TASKS[:2]
     address, (first, second) = cluster
     with distributed.Client(address, timeout=300, set_as_default=False) as client:
         client.wait_for_workers(2, timeout=300)

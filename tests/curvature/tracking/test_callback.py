@@ -80,6 +80,50 @@ def test_training_ends_in_the_same_bits_with_and_without(optimizer, tmp_path):
     assert losses == watched_losses
 
 
+class Subclassed(keras.Model):
+    """Not built before its first step; LSTM cells draw masks even in inference."""
+
+    def __init__(self):
+        super().__init__()
+        self.recurrent = layers.RNN(layers.LSTMCell(3, dropout=0.2))
+        self.head = layers.Dense(1)
+
+    def call(self, x, training=False):
+        return self.head(self.recurrent(x, training=training))
+
+
+def unbuilt_sequence():
+    return keras.Sequential([layers.Flatten(), layers.Dense(3, "tanh"), layers.Dense(1)])
+
+
+@pytest.mark.parametrize("make", [Subclassed, unbuilt_sequence])
+def test_an_unbuilt_model_is_measured_from_the_start_and_trained_to_the_same_bits(make):
+    results = []
+    for measured in (False, True):
+        keras.utils.clear_session()
+        keras.utils.set_random_seed(0)
+        model = make()
+        model.compile("sgd", "mse")
+        callback = HessianCallback(X, Y)
+        fit(model, [callback] if measured else [], epochs=2)
+        results.append(state(model))
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert [m.epoch for m in callback.measurements] == [0, 1, 2]
+    assert all(np.isfinite(m.loss) for m in callback.measurements)
+
+
+def test_a_model_that_only_data_can_build_is_refused_with_what_to_do():
+    class ReadsValues(Subclassed):
+        def call(self, x):
+            return self.head(np.asarray(x)[:, 0])
+
+    model = ReadsValues()
+    model.compile("sgd", "mse", run_eagerly=True)
+    with pytest.raises(ValueError, match="call it once on some of them before fit"):
+        fit(model, [HessianCallback(X, Y)])
+
+
 def test_values_reach_later_callbacks_and_the_file(tmp_path):
     callback = HessianCallback(X, Y, tol=1e-4, spectrum_path=tmp_path / "run" / "spectrum.npz")
     table = keras.callbacks.CSVLogger(str(tmp_path / "history.csv"))

@@ -21,12 +21,14 @@ from stock_rnn.curvature.tracking.fit_watch import FitWatch, compare_losses
 from stock_rnn.curvature.tracking.measurement import (
     HISTOGRAM,
     KEPT_VECTORS,
-    REASON,
+    KIND,
     SCALARS,
+    SHARE,
     Measurement,
     load_measurements,
     measure,
     save_measurements,
+    shares_of_kinds,
     without_vectors,
 )
 
@@ -326,10 +328,26 @@ class HessianCallback(keras.callbacks.Callback):
             self._writer = tf.summary.create_file_writer(str(self.log_dir))
         with self._writer.as_default(step=found.epoch):
             for key, value in found.scalars().items():
-                tf.summary.scalar(f"{self.name}/{key}", value)
-            tf.summary.text(f"{self.name}/{REASON}", found.reason)
-            tf.summary.histogram(f"{self.name}/{HISTOGRAM}", found.extremes.ritz_values)
+                if key != KIND:
+                    self._write_scalar(key, value, SCALARS[key])
+            # Kinds have no order: smoothing their codes would show kinds that never were.
+            for kind, share in shares_of_kinds(self.measurements).items():
+                key = f"{SHARE}_{kind.replace(' ', '_')}"
+                words = f"Share of the measurements so far whose kind of point is: {kind}."
+                self._write_scalar(key, share, words)
+            if found.kind is not None:
+                tf.summary.text(f"{self.name}/{KIND}", f"**{found.kind}**: {found.reason}")
+            tf.summary.histogram(
+                f"{self.name}/{HISTOGRAM}",
+                found.extremes.ritz_values,
+                description="Ritz values of the search: both ends are eigenvalues up to their "
+                "residuals, those between are not, and their number is that of the products.",
+            )
         self._writer.flush()
+
+    def _write_scalar(self, key: str, value: float, description: str) -> None:
+        counted = f"{description} Step k: after k epochs; 0: the initial weights."
+        tf.summary.scalar(f"{self.name}/{key}", value, description=counted)
 
 
 def _build(model: keras.Model, x: Any) -> None:

@@ -26,6 +26,7 @@ from stock_rnn.training import runs
 from stock_rnn.training.callbacks import (
     Checkpoint,
     DivergedError,
+    History,
     LearningRateDecay,
     Persistence,
     Progress,
@@ -171,7 +172,7 @@ def _callbacks(
         persistence,
         StopOnDivergence(config.init_learning_rate, first_loss),
         *_curvature(run, config, dataset),
-        keras.callbacks.CSVLogger(str(run.history), append=True),
+        History(run.history),
         RunTensorBoard(run.logs, dataset, config.max_epoch),
         Progress(checkpoint.epoch, config.max_epoch),
         checkpoint,
@@ -231,8 +232,9 @@ def _keep_rows(history: Path, epoch: int, persistence: Persistence) -> float | N
     with history.open(encoding="utf-8", newline="") as file:
         lines = file.readlines()
     rows = [
-        _of_this_version(row, persistence)
-        for row in csv.DictReader(lines[: epoch + 1] * bool(epoch))
+        # Versions before 0.2 counted epochs from 0.
+        {**_of_this_version(row, persistence), "epoch": number}
+        for number, row in enumerate(csv.DictReader(lines[: epoch + 1] * bool(epoch)), start=1)
     ]
     text = io.StringIO(newline="")
     if rows:

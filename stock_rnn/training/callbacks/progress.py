@@ -29,11 +29,16 @@ class Progress(keras.callbacks.Callback):
             initial=first_epoch, total=max_epoch, unit="epoch", disable=not sys.stderr.isatty()
         )
 
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """See whether the training loss has dropout on."""
+        dropout = any(isinstance(layer, keras.layers.Dropout) for layer in self.model.layers)
+        self._dropout = " (dropout on)" if dropout else ""
+
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Show the losses and the skill."""
         logs = logs or {}
         losses = (
-            f"train {logs['loss']:.6f}, test {logs['val_loss']:.6f}; persistence "
+            f"train {logs['loss']:.6f}{self._dropout}, test {logs['val_loss']:.6f}; persistence "
             f"{logs['persistence_loss']:.6f}, {logs['val_persistence_loss']:.6f}; "
             f"test skill {logs['val_skill']:+.3f}"
         )

@@ -60,6 +60,44 @@ def test_a_run_is_evaluated_with_its_own_symbol_and_its_own_kind_of_prices(
     assert "opening and closing prices" in lines[1]
 
 
+@pytest.mark.parametrize("align", ["oldest", "newest"])
+def test_opens_and_closes_are_told_apart(train_here, evaluate_here, tmp_path, align):
+    closes, opens = walk(61), walk(61, seed=1)
+    write_csv(tmp_path / "mine.csv", closes, opens=opens)
+    words = ("--csv", "mine.csv", "--open-and-close", "--input-size", 3, "--align", align)
+    run = train_here("r", *words)
+    evaluate_here("r")
+    table = pd.read_csv(run / "final_predictions.csv")
+    days = dict(zip(pd.bdate_range("2020-01-01", periods=61).astype(str), range(61), strict=True))
+    expected = [
+        {"open": opens, "close": closes}[kind][days[date[:10]]]
+        for kind, date in zip(table.kind, table.date, strict=True)
+    ]
+    np.testing.assert_allclose(table.actual_price, expected)
+    assert {*table.kind} == {"open", "close"}
+
+
+def test_dropout_s_share_is_told_where_there_is_dropout(train_here, evaluate_here):
+    train_here("with", "--period", "1y", "--keep-prob", 0.5)
+    told = evaluate_here("with")
+    (line,) = [line for line in told if "dropout on" in line]
+    on, off = map(float, re.search(r"makes (\S+) of the (\S+) above", line).groups())
+    assert f"{off:.2e}" in told[2]
+    # Dropout adds noise to the head's inputs, whose weights are of size 1.
+    assert on > off
+    assert evaluate_here("with") == told
+    train_here("without", "--period", "1y", "--keep-prob", 1)
+    assert not any("dropout" in line for line in evaluate_here("without"))
+
+
+def test_small_prices_have_as_many_digits_as_they_need(train_here, evaluate_here, tmp_path):
+    write_csv(tmp_path / "mine.csv", walk(60) / 1e6)
+    train_here("r", "--csv", "mine.csv")
+    cells = [line.split()[-1] for line in evaluate_here("r")[2:4]]
+    assert len({len(cell.partition(".")[2]) for cell in cells}) == 1
+    assert all(len(cell.replace(".", "").lstrip("0")) >= 3 for cell in cells)
+
+
 def test_a_csv_is_evaluated_under_its_own_name(train_here, evaluate_here, tmp_path):
     write_csv(tmp_path / "mine.csv", walk(60))
     train_here("r", "--period", "1y")

@@ -1,6 +1,7 @@
 """The real commands, as processes, from prices to evaluated predictions."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -42,7 +43,7 @@ def test_train_prints_its_files_and_nothing_else(trained):
         assert (folder / path).exists()
     lines = answer.stderr.splitlines()
     assert lines[0].startswith("^GSPC (bundled):")
-    assert "epoch 2/2: train" in lines[-1]
+    assert re.search(r"epoch 2/2: train 0\.\d{6} \(dropout on\), test 0", lines[-1])
     # No greetings of the libraries.
     assert len(lines) == 4, answer.stderr
 
@@ -56,7 +57,31 @@ def test_evaluate_of_the_newest_run(evaluated):
     assert lines[3].startswith("test")
     assert answer.stderr == ""
     content = json.loads((folder / "models" / NAME / "final_predictions.json").read_text())
-    assert f"{content['scores']['test']['mse']:.3g}" in lines[3]
+    assert f" {content['scores']['test']['mse']:.2e} " in lines[3]
+    assert "training losses by epoch have dropout on" in lines[5]
+
+
+def test_a_column_has_one_number_format(evaluated):
+    _, answer = evaluated
+    columns = [re.split(r"  +", line)[1:] for line in answer.stdout.splitlines()[1:4]]
+    names = ["examples", "MSE", "persistence MSE", "skill", "95 % interval"]
+    assert columns[0] == [*names, "RMSE in %", "RMSE in price"]
+    for cells in zip(*columns[1:], strict=True):
+        # Digits and signs may differ, and how many stand before the point.
+        shapes = {re.sub(r"\d", "0", re.sub(r"[+-]?[\d,]+(?=\.|$)", "", cell)) for cell in cells}
+        assert len(shapes) == 1, cells
+
+
+def test_errors_as_prices_are_those_of_the_predictions(evaluated):
+    folder, answer = evaluated
+    table = pd.read_csv(folder / "models" / NAME / "final_predictions.csv")
+    off = table.predicted_price - table.actual_price
+    percent = 100 * ((off / table.actual_price) ** 2).mean() ** 0.5
+    price = (off**2).mean() ** 0.5
+    assert answer.stdout.splitlines()[3].split()[-2:] == [f"{percent:.3f}", f"{price:.2f}"]
+    content = json.loads((folder / "models" / NAME / "final_predictions.json").read_text())
+    assert content["scores"]["test"]["rmse_percent"] == pytest.approx(percent)
+    assert content["scores"]["test"]["rmse_price"] == pytest.approx(price)
 
 
 def test_the_test_loss_is_that_of_the_history_and_of_the_predictions(evaluated):

@@ -154,6 +154,17 @@ class StockDataSet:
         """(k, N) datetime64: the dates of the label's prices."""
         return self._dates[self.num_steps :][examples]
 
+    def label_kinds(self, examples: IntArray | slice = slice(None)) -> NDArray[np.str_]:
+        """(k, N): "open" or "close", what each of the label's prices is.
+
+        Of two prices of one date the first is the open (`interleave`).
+        """
+        dates = self._dates.ravel()
+        again = np.concatenate([[dates[0] != dates[1]], dates[1:] == dates[:-1]])
+        interleaved = bool((dates[1:] == dates[:-1]).any())
+        kinds = np.where(again | (not interleaved), "close", "open").reshape(self._dates.shape)
+        return kinds[self.num_steps :][examples]
+
     def input_dates(self, examples: IntArray | slice = slice(None)) -> DateArray:
         """(k, T, N) datetime64: the dates of the input's prices."""
         every = sliding_window_view(self._dates, self.num_steps, axis=0)[:-1]

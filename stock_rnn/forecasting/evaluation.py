@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stock_rnn.config import Config
 from stock_rnn.data import StockDataSet, dataset_of
 from stock_rnn.errors import UserError
 from stock_rnn.files import atomic_write, write_json
@@ -165,7 +164,6 @@ def _evaluate(
     # Those of one set, or of several in turn.
     newest = np.concatenate(list(predicted.values()))[-len(shown) :]
     table = _prediction_table(dataset, shown, newest)
-    table.insert(1, "kind", _kinds(forecaster.config, prices, shown))
     result = Evaluation(scores, errors, table, ())
     folder = forecaster.folder_in(folder)
     try:
@@ -175,21 +173,13 @@ def _evaluate(
     return dataclasses.replace(result, files=files)
 
 
-def _kinds(config: Config, prices: Prices, examples: NDArray[np.integer]) -> NDArray[np.str_]:
-    """ "open" or "close" for each price (k N,) of the labels of k examples."""
-    size = config.input_size
-    if not config.open_and_close:
-        return np.full(len(examples) * size, "close")
-    # The series begins with an opening price; prices that fill no window may be cut off.
-    cut = 2 * len(prices) % size if config.align == "newest" else 0
-    places = cut + (examples[:, None] + config.num_steps) * size + np.arange(size)
-    return np.where(places.ravel() % 2, "close", "open")
-
-
 def _prediction_table(
     dataset: StockDataSet, examples: NDArray[np.integer], predicted: NDArray[np.floating]
 ) -> pd.DataFrame:
-    columns: dict[str, NDArray[Any]] = {"date": dataset.label_dates(examples).ravel()}
+    columns: dict[str, NDArray[Any]] = {
+        "date": dataset.label_dates(examples).ravel(),
+        "kind": dataset.label_kinds(examples).ravel(),
+    }
     values = {
         "predicted": predicted,
         "actual": dataset.labels(examples),

@@ -26,7 +26,6 @@ from stock_rnn.training import runs
 from stock_rnn.training.callbacks import (
     Checkpoint,
     DivergedError,
-    History,
     LearningRateDecay,
     Persistence,
     Progress,
@@ -172,7 +171,7 @@ def _callbacks(
         persistence,
         StopOnDivergence(config.init_learning_rate, first_loss),
         *_curvature(run, config, dataset),
-        History(run.history),
+        keras.callbacks.CSVLogger(str(run.history), append=True),
         RunTensorBoard(run.logs, dataset, config.max_epoch),
         Progress(checkpoint.epoch, config.max_epoch),
         checkpoint,
@@ -232,9 +231,8 @@ def _keep_rows(history: Path, epoch: int, persistence: Persistence) -> float | N
     with history.open(encoding="utf-8", newline="") as file:
         lines = file.readlines()
     rows = [
-        # Versions before 0.2 counted epochs from 0.
-        {**_of_this_version(row, persistence), "epoch": number}
-        for number, row in enumerate(csv.DictReader(lines[: epoch + 1] * bool(epoch)), start=1)
+        _of_this_version(row, persistence)
+        for row in csv.DictReader(lines[: epoch + 1] * bool(epoch))
     ]
     text = io.StringIO(newline="")
     if rows:

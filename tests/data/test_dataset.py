@@ -251,3 +251,20 @@ def test_dates_may_be_given_as_python_has_them(dates):
     data = StockDataSet(np.arange(1.0, 13.0), dates, num_steps=2)
     assert data.label_dates()[-1, 0] == np.datetime64("2020-01-12")
     assert data.label_dates().dtype == "datetime64[s]"
+
+
+@given(st.integers(1, 5), st.sampled_from(["oldest", "newest"]), st.booleans())
+def test_kinds_of_labels_are_those_of_their_prices(input_size, align, open_and_close):
+    count = 40
+    opens, closes = np.arange(count) + 0.5, np.arange(count) + 1.0
+    days = np.datetime64("2020-01-01", "s") + np.arange(count) * np.timedelta64(1, "D")
+    data = StockDataSet.from_prices(
+        Prices("s", "csv", days, closes, opens),
+        open_and_close=open_and_close,
+        input_size=input_size,
+        num_steps=2,
+        normalized=False,
+        align=align,
+    )
+    labels = data.labels(slice(None))
+    np.testing.assert_array_equal(data.label_kinds(), np.where(labels % 1 == 0.5, "open", "close"))

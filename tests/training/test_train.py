@@ -39,7 +39,7 @@ def test_a_run_leaves_what_the_readme_lists(small_run):
     }  # fmt: skip
     assert not [name for name in present if name.startswith(".tmp-")]
     history = pd.read_csv(small_run.history)
-    assert history["epoch"].tolist() == [1, 2, 3]
+    assert history["epoch"].tolist() == [0, 1, 2]
     assert history["learning_rate"].tolist() == pytest.approx([0.001] * 3)
     assert {"loss", "val_loss"} <= set(history.columns)
 
@@ -209,7 +209,7 @@ def test_the_history_of_an_older_version_is_continued_in_one_format(
     found = pd.read_csv(run.history)
     assert found.columns.tolist() == whole.columns.tolist()
     pd.testing.assert_frame_equal(found[:3], whole)
-    assert found["epoch"].tolist() == [1, 2, 3, 4]
+    assert found["epoch"].tolist() == [0, 1, 2, 3]
 
 
 def test_a_finished_run_is_trained_on_to_the_bits_of_one_training(

@@ -1,7 +1,6 @@
 """Keras callbacks of a training, one a file."""
 
 from stock_rnn.training.callbacks.checkpoint import Checkpoint
-from stock_rnn.training.callbacks.history import History
 from stock_rnn.training.callbacks.learning_rate_decay import (
     LearningRateDecay,
     decayed_learning_rate,
@@ -15,7 +14,6 @@ from stock_rnn.training.callbacks.tensorboard import RunTensorBoard
 __all__ = [
     "Checkpoint",
     "DivergedError",
-    "History",
     "LearningRateDecay",
     "Persistence",
     "Progress",

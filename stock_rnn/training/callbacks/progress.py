@@ -30,15 +30,16 @@ class Progress(keras.callbacks.Callback):
         )
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """See whether the training loss has dropout on."""
-        dropout = any(isinstance(layer, keras.layers.Dropout) for layer in self.model.layers)
-        self._dropout = " (dropout on)" if dropout else ""
+        """Say what the losses are."""
+        if any(isinstance(layer, keras.layers.Dropout) for layer in self.model.layers):
+            message = "mean squared errors; dropout is on in those of train, off in the others"
+            tqdm.tqdm.write(message, file=sys.stderr)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Show the losses and the skill."""
         logs = logs or {}
         losses = (
-            f"train {logs['loss']:.6f}{self._dropout}, test {logs['val_loss']:.6f}; persistence "
+            f"train {logs['loss']:.6f}, test {logs['val_loss']:.6f}; persistence "
             f"{logs['persistence_loss']:.6f}, {logs['val_persistence_loss']:.6f}; "
             f"test skill {logs['val_skill']:+.3f}"
         )

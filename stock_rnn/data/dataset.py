@@ -160,8 +160,9 @@ class StockDataSet:
         Of two prices of one date the first is the open (`interleave`).
         """
         dates = self._dates.ravel()
-        again = np.concatenate([[dates[0] != dates[1]], dates[1:] == dates[:-1]])
-        interleaved = bool((dates[1:] == dates[:-1]).any())
+        # The very first price is in no label.
+        again = np.concatenate([[False], dates[1:] == dates[:-1]])
+        interleaved = bool(again.any())
         kinds = np.where(again | (not interleaved), "close", "open").reshape(self._dates.shape)
         return kinds[self.num_steps :][examples]
 

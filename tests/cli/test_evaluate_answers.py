@@ -8,6 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from stock_rnn.cli.evaluate import table
+from stock_rnn.forecasting.evaluation import Evaluation
+from stock_rnn.forecasting.metrics import PriceError, Score
+
 WORDS = ("--lstm-size", 2, "--max-epoch", 1, "--hessian-every", 0)
 
 
@@ -88,6 +92,25 @@ def test_dropout_s_share_is_told_where_there_is_dropout(train_here, evaluate_her
     assert evaluate_here("with") == told
     train_here("without", "--period", "1y", "--keep-prob", 1)
     assert not any("dropout" in line for line in evaluate_here("without"))
+
+
+def test_a_column_has_one_number_format():
+    scores = {
+        name: Score(examples, mse, persistence, skill, (skill - 0.1, skill + 0.1))
+        for name, examples, mse, persistence, skill in (
+            ("train", 1130, 1.15e-4, 6.35e-5, -0.816),
+            ("test", 12, 0.25, 123.0, 0.998),
+        )
+    }
+    errors = {"train": PriceError(1234.5, 1.0), "test": PriceError(0.5, 25.0)}
+    rows = table(Evaluation(scores, errors, pd.DataFrame(), ())).splitlines()
+    columns = [re.split(r"  +", row)[1:] for row in rows]
+    names = ["examples", "MSE", "persistence MSE", "skill", "95 % interval"]
+    assert columns[0] == [*names, "RMSE in %", "RMSE in price"]
+    for cells in zip(*columns[1:], strict=True):
+        # The digits may differ, and how many stand before the point.
+        shapes = {re.sub(r"\d", "0", re.sub(r"(?<![\d.])[+-]?[\d,]+", "0", cell)) for cell in cells}
+        assert len(shapes) == 1, cells
 
 
 def test_small_prices_have_as_many_digits_as_they_need(train_here, evaluate_here, tmp_path):

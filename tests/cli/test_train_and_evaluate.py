@@ -1,7 +1,6 @@
 """The real commands, as processes, from prices to evaluated predictions."""
 
 import json
-import re
 
 import numpy as np
 import pandas as pd
@@ -60,17 +59,6 @@ def test_evaluate_of_the_newest_run(evaluated):
     content = json.loads((folder / "models" / NAME / "final_predictions.json").read_text())
     assert f" {content['scores']['test']['mse']:.2e} " in lines[3]
     assert "training losses by epoch have dropout on" in lines[5]
-
-
-def test_a_column_has_one_number_format(evaluated):
-    _, answer = evaluated
-    columns = [re.split(r"  +", line)[1:] for line in answer.stdout.splitlines()[1:4]]
-    names = ["examples", "MSE", "persistence MSE", "skill", "95 % interval"]
-    assert columns[0] == [*names, "RMSE in %", "RMSE in price"]
-    for cells in zip(*columns[1:], strict=True):
-        # Digits and signs may differ, and how many stand before the point.
-        shapes = {re.sub(r"\d", "0", re.sub(r"[+-]?[\d,]+(?=\.|$)", "", cell)) for cell in cells}
-        assert len(shapes) == 1, cells
 
 
 def test_errors_as_prices_are_those_of_the_predictions(evaluated):

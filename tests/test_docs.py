@@ -64,7 +64,7 @@ def test_the_page_of_the_output_explains_all_columns_tags_and_files(small_run):
         assert f"`{column}`" in page, column
     for code, kind in enumerate(KINDS):
         assert re.search(rf"\b{code} {kind}\b", page), kind
-        assert f"| {kind} |" in page or kind == "undecided"
+        assert f"| {kind} |" in page
     for part in small_run.logs.iterdir():
         if part.is_dir():
             assert f"`{part.name}`" in page, part.name

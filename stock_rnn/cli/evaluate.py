@@ -104,6 +104,12 @@ def main(argv: Sequence[str] | None = None, *, program: str = "evaluate.py") -> 
     return run_command(command, program)
 
 
+def _decimals(values: Sequence[float]) -> int:
+    """Decimals with which the smallest positive value has three digits; 2 at least."""
+    positive = [value for value in values if 0 < value < math.inf]
+    return max(2, 2 - math.floor(math.log10(min(positive)))) if positive else 2
+
+
 def table(result: Evaluation) -> str:
     """The scores as aligned text, a row a set of examples, one number format a column."""
     errors = [result.price_errors[name] for name in result.scores]
@@ -136,9 +142,3 @@ def table(result: Evaluation) -> str:
         )
         for row in rows
     )
-
-
-def _decimals(values: Sequence[float]) -> int:
-    """Decimals with which the smallest positive value has three digits; 2 at least."""
-    positive = [value for value in values if 0 < value < math.inf]
-    return max(2, 2 - math.floor(math.log10(min(positive)))) if positive else 2

@@ -116,8 +116,8 @@ def table(result: Evaluation) -> str:
     decimals = _decimals([error.rmse for error in errors])
     rows = [
         (
-            *("", "examples", "MSE", "persistence MSE", "skill", "95 % interval"),
-            *("RMSE in %", "RMSE in price"),
+            *("", "examples", "MSE", "persistence MSE", "RMSE in %", "RMSE in price"),
+            *("skill", "95 % interval"),
         )
     ]
     for (name, score), error in zip(result.scores.items(), errors, strict=True):
@@ -128,10 +128,10 @@ def table(result: Evaluation) -> str:
                 f"{score.examples:,}",
                 f"{score.mse:.2e}",
                 f"{score.persistence_mse:.2e}",
-                f"{score.skill:+.3f}" if score.skill == score.skill else "undefined",
-                score.no_interval or f"[{low:+.3f}, {high:+.3f}]",
                 f"{error.rmse_percent:.3f}",
                 f"{error.rmse:,.{decimals}f}",
+                f"{score.skill:+.3f}" if score.skill == score.skill else "undefined",
+                score.no_interval or f"[{low:+.3f}, {high:+.3f}]",
             )
         )
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]

@@ -105,8 +105,8 @@ def test_a_column_has_one_number_format():
     errors = {"train": PriceError(1234.5, 1.0), "test": PriceError(0.5, 25.0)}
     rows = table(Evaluation(scores, errors, pd.DataFrame(), ())).splitlines()
     columns = [re.split(r"  +", row)[1:] for row in rows]
-    names = ["examples", "MSE", "persistence MSE", "skill", "95 % interval"]
-    assert columns[0] == [*names, "RMSE in %", "RMSE in price"]
+    names = ["examples", "MSE", "persistence MSE", "RMSE in %", "RMSE in price", "skill"]
+    assert columns[0] == [*names, "95 % interval"]
     for cells in zip(*columns[1:], strict=True):
         # The digits may differ, and how many stand before the point.
         shapes = {re.sub(r"\d", "0", re.sub(r"(?<![\d.])[+-]?[\d,]+", "0", cell)) for cell in cells}
@@ -116,7 +116,7 @@ def test_a_column_has_one_number_format():
 def test_small_prices_have_as_many_digits_as_they_need(train_here, evaluate_here, tmp_path):
     write_csv(tmp_path / "mine.csv", walk(60) / 1e6)
     train_here("r", "--csv", "mine.csv")
-    cells = [line.split()[-1] for line in evaluate_here("r")[2:4]]
+    cells = [line.split()[5] for line in evaluate_here("r")[2:4]]
     assert len({len(cell.partition(".")[2]) for cell in cells}) == 1
     assert all(len(cell.replace(".", "").lstrip("0")) >= 3 for cell in cells)
 

@@ -67,7 +67,7 @@ def test_errors_as_prices_are_those_of_the_predictions(evaluated):
     off = table.predicted_price - table.actual_price
     percent = 100 * ((off / table.actual_price) ** 2).mean() ** 0.5
     price = (off**2).mean() ** 0.5
-    assert answer.stdout.splitlines()[3].split()[-2:] == [f"{percent:.3f}", f"{price:.2f}"]
+    assert answer.stdout.splitlines()[3].split()[4:6] == [f"{percent:.3f}", f"{price:.2f}"]
     content = json.loads((folder / "models" / NAME / "final_predictions.json").read_text())
     assert content["scores"]["test"]["rmse_percent"] == pytest.approx(percent)
     assert content["scores"]["test"]["rmse_price"] == pytest.approx(price)

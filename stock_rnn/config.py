@@ -7,6 +7,7 @@ import datetime
 import functools
 import math
 import operator
+import os
 import shlex
 import types
 import typing
@@ -60,6 +61,9 @@ def _setting(default: Any, help: str, *, choices: Iterable[str] = (), **bounds: 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
     """Every setting of a training run; the defaults are the report's table 5.2.
+
+    Days may be given as `date`, `datetime` or pandas's `Timestamp`, the CSV as a `Path`: the
+    fields are strings once the object is made, as in `config.json`.
 
     Raises:
         UserError: a value is out of range; the message names its flag.
@@ -164,6 +168,8 @@ class Config:
     )
 
     def __post_init__(self) -> None:
+        for name in ("start", "end", "csv"):
+            object.__setattr__(self, name, _as_text(getattr(self, name)))
         if self.symbol is None:
             object.__setattr__(self, "symbol", default_symbol(self.csv))
         for setting in settings():
@@ -347,6 +353,15 @@ def _check(setting: Setting, value: Any) -> None:
 
 def _refuse(setting: Setting, wanted: str, value: Any) -> NoReturn:
     raise UserError(f"{setting.flag} must {wanted}. Received: {value!r}")
+
+
+def _as_text(value: Any) -> Any:
+    """A day as YYYY-MM-DD, a path as its text, anything else as it is."""
+    if isinstance(value, datetime.datetime):
+        value = value.date()
+    if isinstance(value, datetime.date):
+        return value.isoformat()
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def _check_day(name: str, value: str | None) -> None:

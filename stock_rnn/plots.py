@@ -9,7 +9,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from stock_rnn.curvature.palette import BLUE, GREY, VERMILION, new_figure
+from stock_rnn.curvature.palette import BLUE, GREY, VERMILION, add_title, new_figure
 
 # The report's red and blue, in hues that colour-blind readers can tell apart.
 ACTUAL, PREDICTED, PERSISTENCE = VERMILION, BLUE, GREY
@@ -26,30 +26,41 @@ def prediction_figure(
     persistence: NDArray[np.floating],
     title: str,
     ylabel: str,
+    kinds: NDArray[np.str_] | None = None,
 ) -> Figure:
     """The report's figure 5.1: actual in red, predicted in blue, persistence in grey.
 
-    The newest `SHOWN_DAYS` values are shown.
+    The newest `SHOWN_DAYS` values of each kind are shown, a panel a kind.
 
     Args:
         dates: (m,) datetime64, ascending.
         actual, predicted, persistence: (m,), in the units that `ylabel` names.
         title, ylabel: texts.
+        kinds: (m,) what each price is, "open" or "close"; None: all are one kind.
     """
-    newest = slice(-SHOWN_DAYS, None)
-    figure = new_figure(9, 4.5)
-    axes = figure.add_subplot()
-    axes.plot(
-        dates[newest], persistence[newest], color=PERSISTENCE, lw=1.3, ls=":", label="persistence"
+    kinds = np.full(len(dates), "close") if kinds is None else kinds
+    found = [kind for kind in ("open", "close") if (kinds == kind).any()]
+    lines = (
+        ("persistence", persistence, {"color": PERSISTENCE, "lw": 1.3, "ls": ":"}),
+        ("actual", actual, {"color": ACTUAL, "lw": 1.4}),
+        ("predicted", predicted, {"color": PREDICTED, "lw": 1.4, "ls": "--"}),
     )
-    axes.plot(dates[newest], actual[newest], color=ACTUAL, lw=1.4, label="actual")
-    axes.plot(dates[newest], predicted[newest], color=PREDICTED, lw=1.4, ls="--", label="predicted")
+    figure = new_figure(9, 1.5 + 3 * len(found))
+    panels = figure.subplots(len(found), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    for axes, kind in zip(panels, found, strict=True):
+        newest = np.flatnonzero(kinds == kind)[-SHOWN_DAYS:]
+        for label, values, style in lines:
+            axes.plot(dates[newest], values[newest], label=label, **style)
+        axes.set_ylabel(ylabel)
+        if len(found) > 1:
+            axes.set_title(f"{kind} of the day", loc="left", fontsize=10)
+        axes.grid(alpha=0.3)
     locator = AutoDateLocator()
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
-    axes.set(title=title, ylabel=ylabel, xlabel="date")
-    axes.grid(alpha=0.3)
-    axes.legend(loc="best")
+    panels[-1].xaxis.set_major_locator(locator)
+    panels[-1].xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    panels[-1].set_xlabel("date")
+    panels[0].legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
+    add_title(figure, title)
     return figure
 
 

@@ -1,6 +1,10 @@
 import dataclasses
+import datetime
+import json
 import shlex
+from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from stock_rnn.cli._command import given_settings
@@ -219,3 +223,18 @@ def test_settings_are_the_fields_with_their_annotations():
 def test_a_csv_is_read_whatever_the_run_s_source_was():
     config = Config(source="bundled").on_other_prices({"csv": "b.csv"})
     assert config == Config(csv="b.csv")
+
+
+@pytest.mark.parametrize(
+    "day",
+    [
+        "2016-01-04",
+        datetime.date(2016, 1, 4),
+        datetime.datetime(2016, 1, 4),
+        pd.Timestamp(2016, 1, 4),
+    ],
+)
+def test_days_and_paths_may_be_given_as_python_has_them(day):
+    config = Config(start=day, end=day, csv=Path("a") / "b.csv")
+    assert (config.start, config.end, config.csv) == ("2016-01-04", "2016-01-04", "a/b.csv")
+    assert Config.from_dict(json.loads(json.dumps(config.to_dict()))) == config

@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 
-import numpy as np
 import pytest
 
 import stock_rnn.curvature
@@ -17,6 +16,7 @@ from stock_rnn.cli import runs as runs_command
 from stock_rnn.cli import train as train_command
 from stock_rnn.config import Config, flag
 from stock_rnn.curvature import HessianCallback
+from stock_rnn.curvature.analysis.critical_point import KINDS
 from tests.conftest import ROOT
 
 DOCS = ROOT / "docs"
@@ -35,23 +35,12 @@ def blocks(path, language="python"):
 
 
 @pytest.mark.slow
-def test_the_code_of_the_python_page_runs(small_run, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p)], ids=lambda path: path.name)
+def test_the_code_of_a_page_runs_as_pasted_and_prints_what_it_shows(
+    page, small_run, tmp_path, monkeypatch, capsys
+):
+    # What `make run` has made.
     shutil.copytree(small_run.folder, tmp_path / "models" / "default")
-    monkeypatch.chdir(tmp_path)
-    names = {"prices": np.linspace(100.0, 110.0, 30)}
-    for block in blocks(ROOT / "docs" / "python.md"):
-        # As on the page, but for the twenty epochs.
-        exec(block.replace("max_epoch=20", "max_epoch=1"), names)
-        if "next_prices" in names:
-            assert names["next_prices"].shape == (1,)
-    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
-    assert capsys.readouterr().out.strip() in page
-    assert names["run"].complete
-
-
-@pytest.mark.slow
-def test_the_code_of_the_own_model_page_prints_what_the_page_shows(tmp_path, monkeypatch, capsys):
-    page = ROOT / "docs" / "own-model.md"
     monkeypatch.chdir(tmp_path)
     names = {}
     for block in blocks(page):
@@ -61,8 +50,30 @@ def test_the_code_of_the_own_model_page_prints_what_the_page_shows(tmp_path, mon
     assert NUMBER.sub("#", printed) == NUMBER.sub("#", shown)
     numbers = [[float(n) for n in NUMBER.findall(text)] for text in (printed, shown)]
     assert numbers[0] == pytest.approx(numbers[1], rel=0.05, abs=0.02)
-    assert (tmp_path / "spectrum.npz").exists()
-    assert list((tmp_path / "logs" / "moons").iterdir())
+    for name in {"hessian", "run"} & names.keys():
+        # The folder of the curvature's event files.
+        logs = names[name].log_dir if name == "hessian" else names[name].logs / "hessian"
+        assert list(logs.iterdir())
+
+
+def test_pages_with_code_are_found():
+    assert {"README.md", "own-model.md", "python.md"} <= {p.name for p in PAGES if blocks(p)}
+
+
+def test_the_page_of_the_output_explains_all_columns_tags_and_files(small_run):
+    page = (DOCS / "output.md").read_text(encoding="utf-8")
+    history = small_run.history.read_text(encoding="utf-8").splitlines()
+    for column in history[0].split(","):
+        assert f"`{column}`" in page, column
+    for code, kind in enumerate(KINDS):
+        assert re.search(rf"\b{code} {kind}\b", page), kind
+        assert f"| {kind} |" in page
+    for part in small_run.logs.iterdir():
+        if part.is_dir():
+            assert f"`{part.name}`" in page, part.name
+    words = page[page.index("## Words") :]
+    for word in ("persistence", "skill", "window", "residual", "certified", "Ritz value", "index"):
+        assert f"| {word} |" in words
 
 
 def anchors(path):

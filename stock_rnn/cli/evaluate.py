@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from stock_rnn.errors import UserError
 from stock_rnn.files import remove_old_part_files
 
 if TYPE_CHECKING:
-    from stock_rnn.forecasting.metrics import Score
+    from stock_rnn.forecasting.evaluation import Evaluation
 
 
 def _parser(program: str = "evaluate.py") -> Parser:
@@ -26,8 +27,9 @@ def _parser(program: str = "evaluate.py") -> Parser:
         prog=program,
         description="Evaluate a trained run on its own prices, or on others if any are named. "
         "Losses are mean squared errors with dropout off, beside those of persistence: the "
-        "forecast that the price stays where it is. Skill is 1 - MSE / persistence's MSE. Of "
-        "the run's settings those stay that are not given.",
+        "forecast that the price stays where it is. Skill is 1 - MSE / persistence's MSE. RMSE is "
+        "the root of the mean squared error of the predicted prices. Of the run's settings those "
+        "stay that are not given. docs/output.md explains every word.",
     )
     parser.add_argument(
         "run", nargs="?", metavar="RUN", help="a run's name or folder; the newest if none is named"
@@ -75,7 +77,7 @@ def main(argv: Sequence[str] | None = None, *, program: str = "evaluate.py") -> 
         remove_old_part_files(run.folder)
         prices = prices_of(config.on_other_prices(others)) if others else None
         with quiet_import():
-            from stock_rnn.forecasting.evaluation import evaluate, evaluate_on
+            from stock_rnn.forecasting.evaluation import evaluate
             from stock_rnn.forecasting.forecaster import load_run
         forecaster = load_run(
             arguments.run or run.name,
@@ -83,15 +85,17 @@ def main(argv: Sequence[str] | None = None, *, program: str = "evaluate.py") -> 
             logs_dir=arguments.logs_dir,
             which=arguments.model,
         )
-        result = evaluate_on(forecaster, prices) if prices else evaluate(forecaster)
+        result = evaluate(forecaster, prices)
         which = "" if forecaster.which == "last" else f", {forecaster.which} epoch's model"
         print(f"run {forecaster.run.folder}{which}")
         if prices:
             print(prices.describe())
         if result.overlap:
             print(result.overlap)
-        print(table(result.scores))
+        print(table(result))
         print(result.verdict)
+        if result.dropout:
+            print(result.dropout)
         files = list(result.files)
         if arguments.spectrum is not None:
             from stock_rnn.forecasting.spectra import describe_spectrum
@@ -104,20 +108,34 @@ def main(argv: Sequence[str] | None = None, *, program: str = "evaluate.py") -> 
     return run_command(command, program)
 
 
-def table(scores: dict[str, Score]) -> str:
-    """The scores as aligned text, a row a set of examples."""
-    rows = [("", "examples", "MSE", "persistence MSE", "skill", "95 % interval")]
-    for name, score in scores.items():
+def _decimals(values: Sequence[float]) -> int:
+    """Decimals with which the smallest positive value has three digits; 2 at least."""
+    positive = [value for value in values if 0 < value < math.inf]
+    return max(2, 2 - math.floor(math.log10(min(positive)))) if positive else 2
+
+
+def table(result: Evaluation) -> str:
+    """The scores as aligned text, a row a set of examples, one number format a column."""
+    errors = [result.price_errors[name] for name in result.scores]
+    decimals = _decimals([error.rmse for error in errors])
+    rows = [
+        (
+            *("", "examples", "MSE", "persistence MSE", "RMSE in %", "RMSE in price"),
+            *("skill", "95 % interval"),
+        )
+    ]
+    for (name, score), error in zip(result.scores.items(), errors, strict=True):
         low, high = score.interval
-        interval = score.no_interval or f"[{low:+.3f}, {high:+.3f}]"
         rows.append(
             (
                 name,
                 f"{score.examples:,}",
-                f"{score.mse:.3g}",
-                f"{score.persistence_mse:.3g}",
+                f"{score.mse:.2e}",
+                f"{score.persistence_mse:.2e}",
+                f"{error.rmse_percent:.3f}",
+                f"{error.rmse:,.{decimals}f}",
                 f"{score.skill:+.3f}" if score.skill == score.skill else "undefined",
-                interval,
+                score.no_interval or f"[{low:+.3f}, {high:+.3f}]",
             )
         )
     return aligned(rows)

@@ -25,6 +25,7 @@ from stock_rnn.curvature.palette import (
     ORANGE,
     SKY_BLUE,
     VERMILION,
+    add_title,
     new_figure,
 )
 from stock_rnn.curvature.tracking.measurement import Measurement
@@ -38,42 +39,72 @@ _STYLES = {
     "near local minimum": (GREEN, "D"),
 }
 
+# A largest value of so many times the median asks for a logarithmic scale.
+_WIDE = 10
+
 
 def epochs_figure(measurements: Sequence[Measurement], *, title: str = "") -> Figure:
-    """The loss, and below it both ends of the Hessian, by epoch.
+    """The loss, and below it the largest and the smallest eigenvalue, by epoch.
 
-    Bars are residual plus rounding: how far from the number drawn an eigenvalue
-    is at most. Marks are the kind of point, by colour and by shape. The scale is
-    linear around zero, within a ten-thousandth of the largest |λ|, and logarithmic
-    beyond, for both signs.
+    Epoch k is the point after k epochs of training, 0 the initial weights. Bars are residual
+    plus rounding: how far from the number drawn an eigenvalue is at most. Marks are the
+    kind of point, by colour and by shape. Each end has a scale of its own: it is
+    linear, or logarithmic for both signs if the largest |λ| is far above the middle one.
 
     Args:
         measurements: as `HessianCallback` records them, at least one.
         title: text above.
     """
-    figure = new_figure(9, 6.5)
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2))
+    figure = new_figure(9, 7.5)
+    loss, high, low = figure.subplots(3, 1, sharex=True, height_ratios=(2, 3, 3))
     epochs = np.array([m.epoch for m in measurements])
-    above.plot(epochs, [m.loss for m in measurements], color=GREY, lw=1.4)
-    above.set(ylabel="training loss", yscale="log", title=title)
+    loss.plot(epochs, [m.loss for m in measurements], color=GREY, lw=1.4)
+    loss.set(ylabel="training loss,\ndropout off", yscale="log")
     values = np.array([m.extremes.eigenvalues for m in measurements])
     errors = np.array([m.extremes.residuals + m.extremes.rounding for m in measurements])
-    for end, (name, color) in enumerate((("λ_min", BLUE), ("λ_max", VERMILION))):
-        below.errorbar(
-            epochs, values[:, end], errors[:, end], color=color, lw=1.2, capsize=2, label=name
+    kinds = np.array([m.critical_point for m in measurements])
+    for axes, end, name in ((low, 0, "min"), (high, 1, "max")):
+        axes.errorbar(
+            epochs, values[:, end], errors[:, end], color=GREY, lw=1.2, capsize=2, zorder=2
         )
-    for kind, (color, marker) in _STYLES.items():
-        of_kind = [k for k, m in enumerate(measurements) if m.critical_point == KINDS.index(kind)]
-        if of_kind:
-            points = np.tile(epochs[of_kind], 2), values[of_kind].T.ravel()
-            below.scatter(*points, color=color, marker=marker, s=28, zorder=3, label=kind)
-    _symmetric_log(below, values)
-    below.axhline(0.0, color="black", lw=0.8)
-    below.set(xlabel="epochs of training done", ylabel="eigenvalue of the Hessian")
-    below.legend(loc="best", fontsize="small", ncols=2)
-    for axes in (above, below):
+        _mark_kinds(axes, epochs, values[:, end], kinds)
+        _scale_to(axes, values[:, end])
+        axes.set_ylabel(rf"$\lambda_\mathrm{{{name}}}$ of the Hessian")
+    low.axhline(0.0, color="black", lw=0.8)
+    low.set_xlabel("epochs of training done")
+    low.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    for axes in (loss, high, low):
         axes.grid(alpha=0.3)
+    handles, labels = low.get_legend_handles_labels()
+    if handles:
+        loss.legend(
+            handles,
+            labels,
+            loc="lower center",
+            bbox_to_anchor=(0.5, 1.0),
+            ncols=len(labels),
+            frameon=False,
+            fontsize="small",
+        )
+    add_title(figure, title)
     return figure
+
+
+def _mark_kinds(axes: Axes, epochs: Array, values: Array, kinds: Array) -> None:
+    """A mark at each value, by the code of the kind of point; a label a kind."""
+    for kind, (color, marker) in _STYLES.items():
+        chosen = kinds == KINDS.index(kind)
+        if chosen.any():
+            axes.plot(
+                epochs[chosen], values[chosen], marker, color=color, ms=6, zorder=3, label=kind
+            )
+
+
+def _scale_to(axes: Axes, values: Array) -> None:
+    """A logarithmic scale, through zero where needed, if the values differ by much."""
+    sizes = np.abs(values[np.isfinite(values)])
+    if len(sizes) and sizes.max() > _WIDE * np.median(sizes):
+        axes.set_yscale("symlog", linthresh=float(np.median(sizes)) / _WIDE or 1.0)
 
 
 def density_figure(
@@ -96,7 +127,7 @@ def density_figure(
             ("λ_max", extremes.lambda_max, ":"),
         ):
             left.axvline(value, color="black", ls=style, lw=1.0, label=f"{name} = {value:.3g}")
-    figure.suptitle(title)
+    add_title(figure, title)
     for axes in (left, right):
         axes.grid(alpha=0.3)
         axes.legend(loc="best", fontsize="small")
@@ -146,6 +177,9 @@ def eigenvalues_figure(eigenvalues: Array, *, zero: float = 0.0, title: str = ""
     """
     figure = new_figure(9, 4.5)
     axes = figure.subplots()
+    # Before the points: the margins are then those of this scale.
+    _symmetric_log(axes, eigenvalues)
+    axes.margins(y=0.08)
     rank = np.arange(1, len(eigenvalues) + 1)
     kinds = (
         ("negative", eigenvalues < -zero, BLUE),
@@ -156,8 +190,8 @@ def eigenvalues_figure(eigenvalues: Array, *, zero: float = 0.0, title: str = ""
         label = f"{name}: {int(chosen.sum()):,}"
         axes.plot(rank[chosen], eigenvalues[chosen], ".", ms=4, color=color, label=label)
     axes.axhline(0.0, color="black", lw=0.8)
-    _symmetric_log(axes, eigenvalues)
-    axes.set(xlabel="rank", ylabel="eigenvalue of the Hessian", title=title)
+    axes.set(xlabel="rank", ylabel="eigenvalue of the Hessian")
+    add_title(figure, title)
     axes.grid(alpha=0.3)
     axes.legend(loc="best", fontsize="small")
     return figure
@@ -195,7 +229,7 @@ def matrix_figure(matrix: Array, blocks: Mapping[str, slice], *, title: str = ""
     axes.set_yticks(middles, [f"{name} ({b.stop - b.start:,})" for name, b in blocks.items()])
     axes.set_xticks(middles, list(blocks), rotation=30, ha="right", rotation_mode="anchor")
     axes.tick_params(length=0, labelsize="small")
-    axes.set(title=title)
+    add_title(figure, title)
     bar = figure.colorbar(picture, ax=axes, shrink=0.8)
     bar.set_label("second derivative of the loss")
     return figure
@@ -242,11 +276,12 @@ def slices_figure(slices: Mapping[str, LossSlice], *, title: str = "") -> Figure
         )
         axes.plot([0.0], [slice_.loss], "o", color="black", ms=4)
         axes.xaxis.set_major_locator(MaxNLocator(5))
-        axes.set(xlabel=f"distance along {name}", title=f"{name}: vᵀHv = {slice_.curvature:.3g}")
+        axes.set_xlabel(f"distance along {name}")
+        axes.set_title(f"{name}: vᵀHv = {slice_.curvature:.3g}", fontsize=10)
         axes.grid(alpha=0.3)
         axes.legend(loc="best", fontsize="small")
     panels[0].set_ylabel("loss")
-    figure.suptitle(title)
+    add_title(figure, title)
     return figure
 
 

@@ -1,6 +1,8 @@
-"""Colours and the figure factory that every picture of the package is made with."""
+"""Colours, titles and the figure factory that every picture of the package is made with."""
 
 from __future__ import annotations
+
+import re
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -33,3 +35,29 @@ def new_figure(width: float, height: float, *, dpi: float = 120.0) -> Figure:
     figure = Figure(figsize=(width, height), dpi=dpi, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+# Of DejaVu Sans, Matplotlib's own font, as a share of its size: wider than most words need.
+_LETTER_WIDTH = 0.62
+
+
+def add_title(figure: Figure, text: str, *, size: float = 11.0) -> None:
+    """Put a title above all panels, in as many lines as it needs to be seen whole.
+
+    Args:
+        figure: of `new_figure`.
+        text: the title; lines are broken after spaces, underscores and commas, else anywhere.
+        size: of the letters, in points.
+    """
+    letters = int(72 * figure.get_figwidth() / (size * _LETTER_WIDTH))
+    figure.suptitle("\n".join(_lines(text, letters)), fontsize=size)
+
+
+def _lines(text: str, width: int) -> list[str]:
+    """A text in lines of at most `width` letters; only spaces are lost."""
+    lines = [""]
+    for word in re.findall(rf"[^ _,]{{1,{width - 1}}}[ _,]?|[ _,]", text):
+        if len(lines[-1] + word.rstrip()) > width:
+            lines.append("")
+        lines[-1] += word
+    return [line.strip() for line in lines]

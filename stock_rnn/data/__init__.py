@@ -5,7 +5,7 @@ order an epoch sees them; `StockDataSet` puts these together.
 """
 
 from stock_rnn.data.batches import epoch_order
-from stock_rnn.data.dataset import StockDataSet, interleave
+from stock_rnn.data.dataset import StockDataSet, interleave, series_of
 from stock_rnn.data.from_config import dataset_of, prices_of
 from stock_rnn.data.splits import split_examples
 from stock_rnn.data.windows import base_prices, cut_windows, denormalize, normalize
@@ -20,5 +20,6 @@ __all__ = [
     "interleave",
     "normalize",
     "prices_of",
+    "series_of",
     "split_examples",
 ]

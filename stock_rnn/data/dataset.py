@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from stock_rnn.data.batches import epoch_order
 from stock_rnn.data.splits import IntArray, split_examples, split_off_validation
@@ -34,6 +34,18 @@ def interleave(prices: Prices) -> tuple[DateArray, FloatArray]:
     return np.repeat(prices.dates, 2), np.column_stack([prices.open, prices.close]).ravel()
 
 
+def series_of(prices: Prices, *, open_and_close: bool) -> tuple[DateArray, FloatArray]:
+    """The series that windows are cut from: closes, or opens and closes in turn.
+
+    Returns:
+        dates (L,) and prices (L,).
+
+    Raises:
+        UserError: opening prices are asked for, and the source has none.
+    """
+    return interleave(prices) if open_and_close else (prices.dates, prices.close)
+
+
 class StockDataSet:
     """Examples (T windows in, the next window out) over a series of prices.
 
@@ -43,8 +55,8 @@ class StockDataSet:
 
     Args:
         prices: (L,) positive prices, oldest first.
-        dates: (L,) datetime64, ascending; None numbers the prices as days from
-            1970-01-01.
+        dates: (L,) ascending, as datetime64, ISO 8601, `date` or pandas's; None numbers the
+            prices as days from 1970-01-01.
         input_size: N, prices in a window.
         num_steps: T, windows in an example's input.
         normalized: whether windows are relative changes (`normalize`) or prices.
@@ -69,7 +81,7 @@ class StockDataSet:
     def __init__(
         self,
         prices: FloatArray,
-        dates: DateArray | None = None,
+        dates: ArrayLike | None = None,
         *,
         input_size: int = 1,
         num_steps: int = 30,
@@ -84,7 +96,8 @@ class StockDataSet:
     ) -> None:
         prices = np.asarray(prices, dtype=np.float64)
         if dates is None:
-            dates = np.arange(prices.size).astype("datetime64[D]").astype("datetime64[s]")
+            dates = np.arange(prices.size).astype("datetime64[D]")
+        dates = np.asarray(dates, dtype="datetime64[s]")
         if prices.ndim != 1 or dates.shape != prices.shape:
             raise UserError(
                 f"prices and dates must be 1-d and of one length. Received: shapes "
@@ -127,7 +140,7 @@ class StockDataSet:
         Raises:
             UserError: as the constructor, or the source has no opening prices.
         """
-        dates, values = interleave(prices) if open_and_close else (prices.dates, prices.close)
+        dates, values = series_of(prices, open_and_close=open_and_close)
         return cls(values, dates, symbol=prices.symbol, **options)
 
     def __len__(self) -> int:
@@ -145,6 +158,18 @@ class StockDataSet:
     def label_dates(self, examples: IntArray | slice = slice(None)) -> DateArray:
         """(k, N) datetime64: the dates of the label's prices."""
         return self._dates[self.num_steps :][examples]
+
+    def label_kinds(self, examples: IntArray | slice = slice(None)) -> NDArray[np.str_]:
+        """(k, N): "open" or "close", what each of the label's prices is.
+
+        Of two prices of one date the first is the open (`interleave`).
+        """
+        dates = self._dates.ravel()
+        # The very first price is in no label.
+        again = np.concatenate([[False], dates[1:] == dates[:-1]])
+        interleaved = bool(again.any())
+        kinds = np.where(again | (not interleaved), "close", "open").reshape(self._dates.shape)
+        return kinds[self.num_steps :][examples]
 
     def input_dates(self, examples: IntArray | slice = slice(None)) -> DateArray:
         """(k, T, N) datetime64: the dates of the input's prices."""

@@ -16,7 +16,7 @@ from stock_rnn.errors import UserError
 from stock_rnn.files import atomic_write, write_json
 from stock_rnn.forecasting.figures import predictions_figure
 from stock_rnn.forecasting.forecaster import Forecaster
-from stock_rnn.forecasting.metrics import Score, score
+from stock_rnn.forecasting.metrics import PriceError, Score, price_error, score
 from stock_rnn.prices import Prices
 from stock_rnn.training import runs
 
@@ -32,17 +32,22 @@ class Evaluation:
         scores: name of a set of examples -> its score: "train" and "test" of the run's own
             prices; of others "all", or `UNTIL_END` and `AFTER_END`, as far as they have
             examples, where they overlap with the training.
+        price_errors: name of a set -> the errors of its predictions as prices.
         predictions: a row a predicted price of the test set, or of all of other prices.
-            Columns: date; predicted, actual, persistence in the model's units; the same
-            three as prices, with `_price` at the end of the name.
+            Columns: date; kind, "open" or "close"; predicted, actual, persistence in the
+            model's units; the same three as prices, with `_price` at the end of the name.
         files: the files written.
         overlap: one line on prices that lie in the span of the training; None if none do.
+        dropout: one line on what dropout adds to the training loss; None if there is no
+            dropout, or the prices are not the run's own.
     """
 
     scores: dict[str, Score]
+    price_errors: dict[str, PriceError]
     predictions: pd.DataFrame
     files: tuple[Path, ...]
     overlap: str | None = None
+    dropout: str | None = None
 
     @property
     def verdict(self) -> str:
@@ -53,30 +58,47 @@ class Evaluation:
         return last.verdict(name)
 
 
-def evaluate(forecaster: Forecaster) -> Evaluation:
-    """Score a run on its own training and test sets; write the result into its folder.
+def evaluate(forecaster: Forecaster, prices: Prices | None = None) -> Evaluation:
+    """Score a run's model, and write the result into the run's folder.
 
-    Raises:
-        UserError: the run's prices are damaged, or the folder cannot be written.
-    """
-    prices = runs.read_prices(forecaster.run)
-    dataset = dataset_of(forecaster.config, prices)
-    sets = {"train": dataset.train, "test": dataset.test}
-    return _evaluate(forecaster, dataset, prices, sets, dataset.test, forecaster.run.folder)
+    On the run's own prices its training and test sets are scored. On others all examples
+    are, and the files go into `evaluations/` of the folder, one folder a series. Where these
+    overlap in time with what the run was trained on, the examples after the training's end
+    are scored apart from the rest: also other symbols move with what the model has seen.
 
-
-def evaluate_on(forecaster: Forecaster, prices: Prices) -> Evaluation:
-    """Score a run's model on all examples of other prices.
-
-    Where they overlap in time with what the run was trained on, the examples after the
-    training's end are scored apart from the rest: also other symbols move with what the
-    model has seen. The files go into `evaluations/` of the run's folder, one folder a
-    series.
+    Args:
+        forecaster: as `load_run` gives it.
+        prices: other prices than the run's own.
 
     Raises:
         UserError: too few prices, the run's own are damaged, or the folder cannot be
             written.
     """
+    return _on_own_prices(forecaster) if prices is None else _on_others(forecaster, prices)
+
+
+def _on_own_prices(forecaster: Forecaster) -> Evaluation:
+    prices = runs.read_prices(forecaster.run)
+    dataset = dataset_of(forecaster.config, prices)
+    sets = {"train": dataset.train, "test": dataset.test}
+    result = _evaluate(forecaster, dataset, prices, sets, dataset.test, forecaster.run.folder)
+    line = _dropout(forecaster, dataset, result.scores["train"].mse)
+    return dataclasses.replace(result, dropout=line)
+
+
+def _dropout(forecaster: Forecaster, dataset: StockDataSet, mse: float) -> str | None:
+    """What dropout adds to the training loss of a model, as one line."""
+    if forecaster.config.keep_prob == 1:
+        return None
+    predicted = forecaster.predict_examples(dataset, dataset.train, dropout=True)
+    loss = float(np.mean((predicted - dataset.labels(dataset.train)) ** 2))
+    return (
+        f"training losses by epoch have dropout on: at these weights that makes {loss:.2e} of the "
+        f"{mse:.2e} above ({loss / mse - 1:+.1%})"
+    )
+
+
+def _on_others(forecaster: Forecaster, prices: Prices) -> Evaluation:
     dataset = dataset_of(forecaster.config, prices)
     trained_on = runs.read_prices(forecaster.run)
     first, last = _training_span(dataset_of(forecaster.config, trained_on))
@@ -132,21 +154,32 @@ def _evaluate(
         name: score(dataset.labels(examples), predicted[name], dataset.persistence(examples))
         for name, examples in sets.items()
     }
+    errors = {
+        name: price_error(
+            dataset.to_prices(dataset.labels(examples), examples),
+            dataset.to_prices(predicted[name], examples),
+        )
+        for name, examples in sets.items()
+    }
     # Those of one set, or of several in turn.
     newest = np.concatenate(list(predicted.values()))[-len(shown) :]
     table = _prediction_table(dataset, shown, newest)
+    result = Evaluation(scores, errors, table, ())
     folder = forecaster.folder_in(folder)
     try:
-        files = _write(folder, forecaster, dataset, prices, scores, table)
+        files = _write(folder, forecaster, dataset, prices, result)
     except OSError as error:
         raise UserError(f"cannot write to {folder}: {error.strerror}") from error
-    return Evaluation(scores, table, files)
+    return dataclasses.replace(result, files=files)
 
 
 def _prediction_table(
     dataset: StockDataSet, examples: NDArray[np.integer], predicted: NDArray[np.floating]
 ) -> pd.DataFrame:
-    columns: dict[str, NDArray[Any]] = {"date": dataset.label_dates(examples).ravel()}
+    columns: dict[str, NDArray[Any]] = {
+        "date": dataset.label_dates(examples).ravel(),
+        "kind": dataset.label_kinds(examples).ravel(),
+    }
     values = {
         "predicted": predicted,
         "actual": dataset.labels(examples),
@@ -165,9 +198,9 @@ def _write(
     forecaster: Forecaster,
     dataset: StockDataSet,
     prices: Prices,
-    scores: dict[str, Score],
-    table: pd.DataFrame,
+    result: Evaluation,
 ) -> tuple[Path, ...]:
+    table = result.predictions
     folder.mkdir(parents=True, exist_ok=True)
     files = tuple(
         folder / name
@@ -183,7 +216,10 @@ def _write(
         "model": forecaster.which,
         "epochs": forecaster.config.max_epoch,
         "prices": runs.describe_data(prices),
-        "scores": {name: _json_score(value) for name, value in scores.items()},
+        "scores": {
+            name: {**_json_score(value), **_json_error(result.price_errors[name])}
+            for name, value in result.scores.items()
+        },
         "predictions": {
             "date": [str(date) for date in table["date"].to_numpy().astype("datetime64[s]")],
             **{name: table[name].tolist() for name in table.columns if name != "date"},
@@ -210,3 +246,9 @@ def _json_score(value: Score) -> dict[str, Any]:
         "interval": list(value.interval) if finite else None,
         "no_interval": value.no_interval,
     }
+
+
+def _json_error(value: PriceError) -> dict[str, float | None]:
+    """Errors of prices for JSON: null where they are not finite."""
+    named = {"rmse_price": value.rmse, "rmse_percent": value.rmse_percent}
+    return {name: v if np.isfinite(v) else None for name, v in named.items()}

@@ -23,4 +23,5 @@ def predictions_figure(table: pd.DataFrame, suffix: str, *, title: str, ylabel: 
         persistence=table[f"persistence{suffix}"].to_numpy(),
         title=title,
         ylabel=ylabel,
+        kinds=table["kind"].to_numpy(str),
     )

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from stock_rnn.config import Config
-from stock_rnn.data import StockDataSet, base_prices
+from stock_rnn.data import StockDataSet, base_prices, series_of
 from stock_rnn.errors import UserError
+from stock_rnn.prices import Prices
 from stock_rnn.training import runs
 from stock_rnn.training.runs import Run
 from stock_rnn.training.runs.reading import reading
@@ -49,19 +51,23 @@ class Forecaster:
         """Where in a folder the results of this model go: those of `best` in `best/`."""
         return folder if self.which == "last" else folder / self.which
 
-    def predict(self, prices: NDArray[np.floating]) -> NDArray[np.float64]:
+    def predict(self, prices: Prices | ArrayLike) -> NDArray[np.float64]:
         """Predict the N prices that follow.
 
         Args:
             prices: (m,), oldest first, m >= T·N + 1 if the run is normalized,
-                else T·N; the newest ones are used.
+                else T·N; the newest ones are used. Of `Prices` the closes, and the opens
+                in turn with them if the run was trained so.
 
         Returns:
             (N,) prices.
 
         Raises:
-            UserError: too few prices, or one that is not positive and finite.
+            UserError: too few prices, one that is not positive and finite, or no opening
+                prices where the run reads them.
         """
+        if isinstance(prices, Prices):
+            prices = series_of(prices, open_and_close=self.config.open_and_close)[1]
         prices = np.asarray(prices, dtype=np.float64)
         count, size = self.config.num_steps, self.config.input_size
         needed = count * size + self.config.normalized
@@ -81,11 +87,20 @@ class Forecaster:
         return (predicted + 1.0) * prices[-1]
 
     def predict_examples(
-        self, dataset: StockDataSet, examples: NDArray[np.integer]
+        self, dataset: StockDataSet, examples: NDArray[np.integer], *, dropout: bool = False
     ) -> NDArray[np.float64]:
-        """Predictions (k, N) for examples of a data set, in the units of its labels."""
+        """Predictions (k, N) for examples of a data set, in the units of its labels.
+
+        Args:
+            dataset: whose units the model was trained in.
+            examples: (k,), k >= 1.
+            dropout: whether it is on, as in training; the same masks each time.
+        """
+        if dropout:
+            self._begin_masks()
+        predict = self._predict_with_dropout if dropout else self.predict_windows
         parts = [
-            self.predict_windows(dataset.inputs(examples[start : start + _BATCH]))
+            predict(dataset.inputs(examples[start : start + _BATCH]))
             for start in range(0, len(examples), _BATCH)
         ]
         return np.concatenate(parts)
@@ -94,12 +109,21 @@ class Forecaster:
         """Predictions (k, N) for inputs (k, T, N), dropout off."""
         return self.model.predict_on_batch(windows.astype(np.float32)).astype(np.float64)
 
+    def _predict_with_dropout(self, windows: NDArray[np.floating]) -> NDArray[np.float64]:
+        return self.model(windows.astype(np.float32), training=True).numpy().astype(np.float64)
+
+    def _begin_masks(self) -> None:
+        """Seed dropout anew: a loaded model draws other masks each time it is loaded."""
+        for seed, layer in enumerate(self.model.layers):
+            if isinstance(layer, keras.layers.Dropout):
+                layer.seed_generator.state.assign([seed, 0])
+
 
 def load_run(
-    name: str | Path | None = None,
+    name: str | os.PathLike[str] | None = None,
     *,
-    models_dir: Path | str = "models",
-    logs_dir: Path | str = "logs",
+    models_dir: str | os.PathLike[str] = "models",
+    logs_dir: str | os.PathLike[str] = "logs",
     which: str = "last",
 ) -> Forecaster:
     """Load a complete run to predict.
@@ -115,7 +139,7 @@ def load_run(
         UserError: there is no such run, it is not complete, or its files are
             damaged.
     """
-    run = runs.open_run(name, Path(models_dir), Path(logs_dir))
+    run = runs.open_run(None if name is None else os.fspath(name), Path(models_dir), Path(logs_dir))
     record = runs.read_record(run)
     if not run.complete:
         runs.refuse_diverged(run)

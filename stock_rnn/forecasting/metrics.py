@@ -1,4 +1,4 @@
-"""The error of a forecast beside that of persistence, with an interval."""
+"""The error of a forecast: beside that of persistence, with an interval, and as a price."""
 
 from __future__ import annotations
 
@@ -65,6 +65,32 @@ class Score:
             f"{word} guessing no change ({name} skill {self.skill:+.3f}, "
             f"95 % {low:+.3f} to {high:+.3f})"
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class PriceError:
+    """Errors of n predicted prices p̂ beside the actual ones p.
+
+    Attributes:
+        rmse: √(Σ (p̂ - p)² / n), in the prices' currency, or points of an index.
+        rmse_percent: 100 √(Σ ((p̂ - p) / p)² / n), in per cent of the actual price.
+    """
+
+    rmse: float
+    rmse_percent: float
+
+
+def price_error(actual: NDArray[np.floating], predicted: NDArray[np.floating]) -> PriceError:
+    """The errors of predicted prices.
+
+    Args:
+        actual, predicted: prices of one shape, at least one; the actual ones positive.
+    """
+    differences = np.asarray(predicted, np.float64) - actual
+    return PriceError(
+        rmse=float(np.sqrt(np.mean(differences**2))),
+        rmse_percent=float(100 * np.sqrt(np.mean((differences / actual) ** 2))),
+    )
 
 
 def score(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,11 @@ from stock_rnn.data import dataset_of
 from stock_rnn.errors import UserError
 from stock_rnn.files import atomic_write, write_arrays
 from stock_rnn.forecasting.forecaster import Forecaster
+from stock_rnn.forecasting.progress import Watched
 from stock_rnn.training import runs
 from stock_rnn.training.runs.reading import reading
+
+_log = logging.getLogger("stock_rnn.forecasting.spectra")
 
 # An eigenvalue within this fraction of the largest |λ| counts as zero: float32
 # products are not more accurate.
@@ -110,10 +114,14 @@ def _exact(
             f"--spectrum exact of {count:,} parameters needs {needed / 2**30:,.1f} GiB, and "
             f"{_MAX_BYTES / 2**30:,.0f} are allowed; take --spectrum density"
         )
+    watched = Watched(operator, count, "Hessian")
     try:
-        hessian = exact_hessian(operator, max_bytes=_MAX_BYTES)
+        hessian = exact_hessian(watched, max_bytes=_MAX_BYTES)
     except TooLargeError as error:
         raise UserError(f"{error} (--spectrum density)") from error
+    finally:
+        watched.close()
+    _log.info("all eigenvalues of a matrix of %s rows, by LAPACK", f"{count:,}")
     eigenvalues = np.asarray(np.linalg.eigvalsh(hessian.matrix), np.float64)
     zero = _ZERO * float(np.abs(eigenvalues).max())
     negative = int((eigenvalues < -zero).sum())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 from stock_rnn.config import Config, flag
@@ -21,8 +22,8 @@ def train(
     config: Config,
     *,
     run_name: str | None = None,
-    models_dir: Path = Path("models"),
-    logs_dir: Path = Path("logs"),
+    models_dir: str | os.PathLike[str] = "models",
+    logs_dir: str | os.PathLike[str] = "logs",
     resume: bool = False,
     overwrite: bool = False,
 ) -> Run:
@@ -53,6 +54,7 @@ def train(
     """
     if resume and overwrite:
         raise UserError("--overwrite starts again and --resume goes on: give one or the other")
+    models_dir, logs_dir = Path(models_dir), Path(logs_dir)
     run = Run(run_name or runs.run_name(config), models_dir, logs_dir)
     if resume and run_name is None and not run.config.exists():
         run = runs.begun_run(config, models_dir, logs_dir) or run

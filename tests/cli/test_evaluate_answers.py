@@ -8,6 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from stock_rnn.cli.evaluate import table
+from stock_rnn.forecasting.evaluation import Evaluation
+from stock_rnn.forecasting.metrics import PriceError, Score
+
 WORDS = ("--lstm-size", 2, "--max-epoch", 1, "--hessian-every", 0)
 
 
@@ -58,6 +62,61 @@ def test_a_run_is_evaluated_with_its_own_symbol_and_its_own_kind_of_prices(
     lines = evaluate_here("r", "--start", "2016-01-01", "--end", "2016-12-31")
     assert lines[1].startswith("^IXIC (bundled)")
     assert "opening and closing prices" in lines[1]
+
+
+def test_opens_and_closes_are_told_apart(train_here, evaluate_here, tmp_path):
+    closes, opens = walk(61), walk(61, seed=1)
+    write_csv(tmp_path / "mine.csv", closes, opens=opens)
+    words = ("--csv", "mine.csv", "--open-and-close", "--input-size", 3, "--align", "newest")
+    run = train_here("r", *words)
+    evaluate_here("r")
+    table = pd.read_csv(run / "final_predictions.csv")
+    days = dict(zip(pd.bdate_range("2020-01-01", periods=61).astype(str), range(61), strict=True))
+    expected = [
+        {"open": opens, "close": closes}[kind][days[date[:10]]]
+        for kind, date in zip(table.kind, table.date, strict=True)
+    ]
+    np.testing.assert_allclose(table.actual_price, expected)
+    assert {*table.kind} == {"open", "close"}
+
+
+def test_dropout_s_share_is_told_where_there_is_dropout(train_here, evaluate_here):
+    train_here("with", "--period", "1y", "--keep-prob", 0.5)
+    told = evaluate_here("with")
+    (line,) = [line for line in told if "dropout on" in line]
+    on, off = map(float, re.search(r"makes (\S+) of the (\S+) above", line).groups())
+    assert f"{off:.2e}" in told[2]
+    # Dropout adds noise to the head's inputs, whose weights are of size 1.
+    assert on > off
+    assert evaluate_here("with") == told
+    train_here("without", "--period", "1y", "--keep-prob", 1)
+    assert not any("dropout" in line for line in evaluate_here("without"))
+
+
+def test_a_column_has_one_number_format():
+    scores = {
+        name: Score(examples, mse, persistence, skill, (skill - 0.1, skill + 0.1))
+        for name, examples, mse, persistence, skill in (
+            ("train", 1130, 1.15e-4, 6.35e-5, -0.816),
+            ("test", 12, 0.25, 123.0, 0.998),
+        )
+    }
+    errors = {"train": PriceError(1234.5, 1.0), "test": PriceError(0.5, 25.0)}
+    rows = table(Evaluation(scores, errors, pd.DataFrame(), ())).splitlines()
+    columns = [re.split(r"  +", row)[1:] for row in rows]
+    names = ["examples", "MSE", "persistence MSE", "RMSE in %", "RMSE in price", "skill"]
+    assert columns[0] == [*names, "95 % interval"]
+    for cells in zip(*columns[1:], strict=True):
+        # The digits may differ, and how many stand before the point.
+        shapes = {re.sub(r"\d", "0", re.sub(r"(?<![\d.])[+-]?[\d,]+", "0", cell)) for cell in cells}
+        assert len(shapes) == 1, cells
+
+
+def test_small_prices_have_as_many_digits_as_they_need():
+    same = Score(30, 1.0, 1.0, 0.0, (0.0, 0.0))
+    errors = {"train": PriceError(1.234e-6, 1.0), "test": PriceError(2.0, 1.0)}
+    rows = table(Evaluation({"train": same, "test": same}, errors, pd.DataFrame(), ()))
+    assert [row.split()[5] for row in rows.splitlines()[1:]] == ["0.00000123", "2.00000000"]
 
 
 def test_a_csv_is_evaluated_under_its_own_name(train_here, evaluate_here, tmp_path):

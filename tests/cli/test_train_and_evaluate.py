@@ -43,8 +43,9 @@ def test_train_prints_its_files_and_nothing_else(trained):
     lines = answer.stderr.splitlines()
     assert lines[0].startswith("^GSPC (bundled):")
     assert "epoch 2/2: train" in lines[-1]
+    assert "dropout is on in those of train, off in the others" in lines[-3]
     # No greetings of the libraries.
-    assert len(lines) == 4, answer.stderr
+    assert len(lines) == 5, answer.stderr
 
 
 def test_evaluate_of_the_newest_run(evaluated):
@@ -56,7 +57,20 @@ def test_evaluate_of_the_newest_run(evaluated):
     assert lines[3].startswith("test")
     assert answer.stderr == ""
     content = json.loads((folder / "models" / NAME / "final_predictions.json").read_text())
-    assert f"{content['scores']['test']['mse']:.3g}" in lines[3]
+    assert f" {content['scores']['test']['mse']:.2e} " in lines[3]
+    assert "training losses by epoch have dropout on" in lines[5]
+
+
+def test_errors_as_prices_are_those_of_the_predictions(evaluated):
+    folder, answer = evaluated
+    table = pd.read_csv(folder / "models" / NAME / "final_predictions.csv")
+    off = table.predicted_price - table.actual_price
+    percent = 100 * ((off / table.actual_price) ** 2).mean() ** 0.5
+    price = (off**2).mean() ** 0.5
+    assert answer.stdout.splitlines()[3].split()[4:6] == [f"{percent:.3f}", f"{price:.2f}"]
+    content = json.loads((folder / "models" / NAME / "final_predictions.json").read_text())
+    assert content["scores"]["test"]["rmse_percent"] == pytest.approx(percent)
+    assert content["scores"]["test"]["rmse_price"] == pytest.approx(price)
 
 
 def test_the_test_loss_is_that_of_the_history_and_of_the_predictions(evaluated):

@@ -1,5 +1,7 @@
 """The pictures show what they are given: values, signs, error bars, labels."""
 
+import re
+
 import numpy as np
 import pytest
 import scipy.integrate
@@ -31,26 +33,46 @@ def texts(axes):
     return [text.get_text() for text in axes.get_legend().get_texts()]
 
 
-def test_both_ends_with_error_bars_on_a_scale_that_shows_negative_values(by_epoch):
-    loss, ends = by_epoch.axes
+def test_both_ends_have_panels_scales_and_error_bars_of_their_own(by_epoch):
+    loss, high, low = by_epoch.axes
     assert loss.get_yscale() == "log"
-    assert ends.get_yscale() == "symlog"
-    assert ends.get_ylim()[0] < -3
-    assert ends.get_ylim()[1] > 20
-    low, high = ends.containers[:2]
-    np.testing.assert_allclose(low.lines[0].get_ydata(), [-3.0, -0.5])
-    np.testing.assert_allclose(high.lines[0].get_ydata(), [20.0, 10.0])
+    assert low.get_ylim()[0] < -3 < 0 <= low.get_ylim()[1] < 10
+    assert 0 < high.get_ylim()[0] < 10 < 20 < high.get_ylim()[1]
+    ((low_line, _, (bars,)),) = low.containers
+    ((high_line, *_),) = high.containers
+    np.testing.assert_allclose(low_line.get_ydata(), [-3.0, -0.5])
+    np.testing.assert_allclose(high_line.get_ydata(), [20.0, 10.0])
     # The bar is residual plus rounding, on both sides.
-    (bars,) = low.lines[2]
     first = bars.get_segments()[0]
     np.testing.assert_allclose(first[:, 1], [-3.011, -2.989])
 
 
 def test_kinds_are_told_by_colour_and_by_shape(by_epoch):
-    assert {"descending", "strict saddle"} <= set(texts(by_epoch.axes[1]))
+    # One legend, each kind in it once.
+    (legend,) = [axes for axes in by_epoch.axes if axes.get_legend()]
+    assert texts(legend) == ["descending", "strict saddle"]
     styles = list(figures._STYLES.values())
     assert set(figures._STYLES) == set(KINDS)
     assert len({color for color, _ in styles}) == len({marker for _, marker in styles}) == 5
+
+
+def test_values_of_many_sizes_and_both_signs_get_a_logarithmic_scale():
+    rows = [measurement(k, low, 10.0, "flat") for k, low in enumerate([-90.0, -0.1, 0.2, -0.3])]
+    _, high, low = figures.epochs_figure(rows).axes
+    assert (high.get_yscale(), low.get_yscale()) == ("linear", "symlog")
+
+
+@pytest.mark.parametrize("title", ["a run " * 60, "GSPC_rmsprop_lr0.001_" * 12, "x" * 300])
+def test_a_long_title_is_seen_whole(title):
+    figure = figures.eigenvalues_figure(np.array([-1.0, 1.0]), title=title)
+    figure.canvas.draw()
+    (shown,) = figure.texts
+    box, page = shown.get_window_extent(), figure.bbox
+    assert page.x0 <= box.x0 < box.x1 <= page.x1
+    assert page.y0 <= box.y0 < box.y1 <= page.y1
+    # Below it the panel begins.
+    assert figure.axes[0].get_tightbbox().y1 <= box.y0
+    assert re.sub(r"\s", "", shown.get_text()) == re.sub(r"\s", "", title)
 
 
 def test_eigenvalues_are_counted_by_sign():

@@ -1,7 +1,9 @@
+import datetime
 import itertools
 import tracemalloc
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -234,3 +236,35 @@ def test_the_curvature_sample_is_evenly_spaced_training_examples_in_float32():
     np.testing.assert_array_equal(labels, data.train_y[chosen].astype(np.float32))
     assert inputs.dtype == labels.dtype == np.float32
     assert len(data.curvature_sample(1000)[0]) == 88
+
+
+@pytest.mark.parametrize(
+    "dates",
+    [
+        [f"2020-01-{day:02}" for day in range(1, 13)],
+        [datetime.date(2020, 1, day) for day in range(1, 13)],
+        [pd.Timestamp(2020, 1, day) for day in range(1, 13)],
+        pd.date_range("2020-01-01", periods=12),
+    ],
+)
+def test_dates_may_be_given_as_python_has_them(dates):
+    data = StockDataSet(np.arange(1.0, 13.0), dates, num_steps=2)
+    assert data.label_dates()[-1, 0] == np.datetime64("2020-01-12")
+    assert data.label_dates().dtype == "datetime64[s]"
+
+
+@given(st.integers(1, 5), st.sampled_from(["oldest", "newest"]), st.booleans())
+def test_kinds_of_labels_are_those_of_their_prices(input_size, align, open_and_close):
+    count = 40
+    opens, closes = np.arange(count) + 0.5, np.arange(count) + 1.0
+    days = np.datetime64("2020-01-01", "s") + np.arange(count) * np.timedelta64(1, "D")
+    data = StockDataSet.from_prices(
+        Prices("s", "csv", days, closes, opens),
+        open_and_close=open_and_close,
+        input_size=input_size,
+        num_steps=2,
+        normalized=False,
+        align=align,
+    )
+    labels = data.labels(slice(None))
+    np.testing.assert_array_equal(data.label_kinds(), np.where(labels % 1 == 0.5, "open", "close"))

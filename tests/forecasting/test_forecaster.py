@@ -1,3 +1,4 @@
+import dataclasses
 import shutil
 
 import keras
@@ -28,6 +29,19 @@ def test_predict_agrees_with_the_data_set(small_run, small_config):
     last = data.test[-1:]
     expected = data.to_prices(predicted[-1:], last)[0]
     np.testing.assert_allclose(forecaster.predict(prices.close[:-1]), expected, rtol=1e-6)
+
+
+def test_predict_takes_prices_as_they_are_loaded(small_run, small_config):
+    prices = prices_of(small_config)
+    forecaster = stock_rnn.load_run(small_run.folder)
+    np.testing.assert_array_equal(forecaster.predict(prices), forecaster.predict(prices.close))
+    both = dataclasses.replace(small_config, open_and_close=True)
+    prices = prices_of(both)
+    reads_both = dataclasses.replace(forecaster, config=both)
+    by_hand = forecaster.predict(np.stack([prices.open, prices.close], axis=1).ravel())
+    np.testing.assert_array_equal(reads_both.predict(prices), by_hand)
+    with pytest.raises(UserError, match="needs opening prices"):
+        reads_both.predict(prices_of(small_config))
 
 
 @pytest.mark.parametrize(

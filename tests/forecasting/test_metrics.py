@@ -2,7 +2,7 @@ import arch.bootstrap
 import numpy as np
 import pytest
 
-from stock_rnn.forecasting.metrics import score
+from stock_rnn.forecasting.metrics import price_error, score
 
 
 def test_mean_squared_errors_and_skill():
@@ -11,6 +11,13 @@ def test_mean_squared_errors_and_skill():
     assert (result.examples, result.mse, result.persistence_mse) == (2, 1.0, 4.0)
     assert result.skill == pytest.approx(0.75)
     assert np.isnan(result.interval).all()
+
+
+def test_errors_of_prices_by_hand():
+    result = price_error(np.array([[100.0], [50.0]]), np.array([[103.0], [46.0]]))
+    # 3 of 100 are 3 %, 4 of 50 are 8 %.
+    assert result.rmse == pytest.approx(((9 + 16) / 2) ** 0.5)
+    assert result.rmse_percent == pytest.approx(((9 + 64) / 2) ** 0.5)
 
 
 def test_predicting_persistence_has_no_skill():

@@ -1,7 +1,10 @@
 """`evaluate.py --spectrum`: both ways tell the same of one run."""
 
+import contextlib
+import io
 import re
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ import pytest
 from stock_rnn.errors import UserError
 from stock_rnn.forecasting import spectra
 from stock_rnn.forecasting.forecaster import load_run
+from stock_rnn.forecasting.progress import Watched
 from stock_rnn.forecasting.spectra import describe_spectrum
 
 
@@ -20,8 +24,15 @@ def forecaster(small_run, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def exact(forecaster):
-    return describe_spectrum(forecaster, "exact")
+def told():
+    """What goes to stderr while the spectrum is computed."""
+    return io.StringIO()
+
+
+@pytest.fixture(scope="module")
+def exact(forecaster, told):
+    with contextlib.redirect_stderr(told):
+        return describe_spectrum(forecaster, "exact")
 
 
 def test_exact_writes_the_eigenvalues_and_the_pictures(forecaster, exact):
@@ -37,6 +48,23 @@ def test_exact_writes_the_eigenvalues_and_the_pictures(forecaster, exact):
     low, high = (float(re.search(r"([+-][\d.e+-]+) ±", line)[1]) for line in lines[1:3])
     assert low == pytest.approx(eigenvalues[0], rel=2e-3)
     assert high == pytest.approx(eigenvalues[-1], rel=2e-3)
+
+
+def test_progress_and_the_time_left_are_told(forecaster, exact, told):
+    count = forecaster.model.count_params()
+    lines = told.getvalue().splitlines()
+    assert 2 <= len(lines) <= 10
+    for line in lines:
+        assert re.fullmatch(rf"Hessian: \d+ of {count} products, \d\d:\d\d left", line)
+    assert f"{count} of {count} products, 00:00 left" in lines[-1]
+
+
+def test_a_terminal_gets_a_bar(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    watched = Watched(np.diag([1.0, 2.0]), 2, "Hessian")
+    np.testing.assert_array_equal(watched @ np.eye(2), np.diag([1.0, 2.0]))
+    watched.close()
+    assert "Hessian: 100%" in capsys.readouterr().err
 
 
 def test_density_agrees_with_exact_within_its_error(forecaster, exact):

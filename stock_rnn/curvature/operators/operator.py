@@ -27,9 +27,11 @@ class Operator:
     """Base class: a symmetric matrix with sum, scale and shift.
 
     A + B, A - B, 2 * A, -A and A.shifted(σ) = A + σI are operators again, where B is
-    an operator or a plain matrix. A subclass defines `shape` and `__matmul__`.
+    an operator or a plain matrix. A subclass defines `shape` and `__matmul__`. SciPy's
+    iterative routines take an operator as it is: `scipy.sparse.linalg.eigsh(A)`.
 
     Attributes:
+        dtype: float64, that of the products.
         relative_rounding: ‖error of A v‖ / (‖A‖ ‖v‖).
         verified: Whether the products were compared with differences of the gradient.
             A matrix that is given, and not differentiated, needs no such check.
@@ -39,12 +41,20 @@ class Operator:
     __array_ufunc__ = None
 
     shape: tuple[int, int]
+    dtype: np.dtype[np.float64] = np.dtype(np.float64)
     relative_rounding: float = FLOAT64_ROUNDING
     verified: bool = True
 
     def __matmul__(self, vectors: Array, /) -> Array:
         """A @ v for float64 v of shape (n,) or (n, k); the same shape."""
         raise NotImplementedError
+
+    def matvec(self, vector: Array) -> Array:
+        """A @ v for v of shape (n,) or (n, 1): float64 (n,). What SciPy calls."""
+        return self @ np.ravel(vector)
+
+    # A is symmetric.
+    rmatvec = matvec
 
     def run_routine(self, routine: MatvecRoutine[Result]) -> Result:
         """Answer every product that the routine asks for, and return its result."""
@@ -80,10 +90,10 @@ class Operator:
 
         return LinearOperator(
             self.shape,
-            matvec=lambda v: self @ np.ravel(v),
-            rmatvec=lambda v: self @ np.ravel(v),
+            matvec=self.matvec,
+            rmatvec=self.rmatvec,
             matmat=self.__matmul__,
-            dtype=np.float64,
+            dtype=self.dtype,
         )
 
 

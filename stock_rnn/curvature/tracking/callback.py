@@ -15,17 +15,20 @@ import tensorflow as tf
 
 from stock_rnn.curvature.algorithms.extreme import with_replaced_vector
 from stock_rnn.curvature.operators.blocks import select_variables
+from stock_rnn.curvature.operators.data import as_arrays
 from stock_rnn.curvature.operators.hessian import HessianOperator
 from stock_rnn.curvature.tracking.fit_watch import FitWatch, compare_losses
 from stock_rnn.curvature.tracking.measurement import (
     HISTOGRAM,
     KEPT_VECTORS,
-    REASON,
+    KIND,
     SCALARS,
+    SHARE,
     Measurement,
     load_measurements,
     measure,
     save_measurements,
+    shares_of_kinds,
     without_vectors,
 )
 
@@ -60,7 +63,8 @@ class HessianCallback(keras.callbacks.Callback):
     What is measured is the compiled loss in inference mode on the data given here. At
     the first measurement it is compared with the model's own `compute_loss`, and during
     the first epoch it is noted whether `fit` weighs its examples: a warning with both
-    numbers tells of a difference.
+    numbers tells of a difference. A model that is not built yet is built first, to the
+    weights that its first step would give it.
 
     Args:
         x: Inputs over which the loss is averaged; see `HessianOperator`.
@@ -164,7 +168,8 @@ class HessianCallback(keras.callbacks.Callback):
         """Prepare the operator; the first epoch tells where training starts.
 
         Raises:
-            ValueError: no loss to measure, or two callbacks of one name.
+            ValueError: no loss to measure, two callbacks of one name, or a model that is not
+                built and cannot be without data.
         """
         # All callbacks are handed the same dictionary.
         if logs is not None and logs.setdefault(self.name, self) is not self:
@@ -172,6 +177,8 @@ class HessianCallback(keras.callbacks.Callback):
                 f"Two HessianCallbacks are called {self.name!r}: give each its own name=..."
             )
         loss = self._loss_to_measure()
+        if not self.model.built:
+            _build(self.model, self._data[0])
         if self._is_stale(loss):
             self._operator = HessianOperator(self.model, loss, *self._data, **self._options)
             self._measured_loss, self._first = loss, len(self.measurements)
@@ -321,7 +328,44 @@ class HessianCallback(keras.callbacks.Callback):
             self._writer = tf.summary.create_file_writer(str(self.log_dir))
         with self._writer.as_default(step=found.epoch):
             for key, value in found.scalars().items():
-                tf.summary.scalar(f"{self.name}/{key}", value)
-            tf.summary.text(f"{self.name}/{REASON}", found.reason)
-            tf.summary.histogram(f"{self.name}/{HISTOGRAM}", found.extremes.ritz_values)
+                if key != KIND:
+                    self._write_scalar(key, value, SCALARS[key])
+            # Kinds have no order: smoothing their codes would show kinds that never were.
+            for kind, share in shares_of_kinds(self.measurements).items():
+                key = f"{SHARE}_{kind.replace(' ', '_')}"
+                words = f"Share of the measurements so far whose kind of point is: {kind}."
+                self._write_scalar(key, share, words)
+            if found.kind is not None:
+                tf.summary.text(f"{self.name}/{KIND}", f"**{found.kind}**: {found.reason}")
+            tf.summary.histogram(
+                f"{self.name}/{HISTOGRAM}",
+                found.extremes.ritz_values,
+                description="Ritz values of the search: both ends are eigenvalues up to their "
+                "residuals, those between are not, and their number is that of the products.",
+            )
         self._writer.flush()
+
+    def _write_scalar(self, key: str, value: float, description: str) -> None:
+        counted = f"{description} Step k: after k epochs; 0: the initial weights."
+        tf.summary.scalar(f"{self.name}/{key}", value, description=counted)
+
+
+def _build(model: keras.Model, x: Any) -> None:
+    """Build a model as its first step would, so that it can be measured before that.
+
+    It is called on shapes, not on data: no random number is drawn and no state moves.
+
+    Raises:
+        ValueError: it cannot be called on shapes alone.
+    """
+    shapes = keras.tree.map_structure(
+        lambda array: keras.KerasTensor((None, *array.shape[1:]), array.dtype.name),
+        as_arrays(x, "x"),
+    )
+    try:
+        model(shapes, training=False)
+    except Exception as error:
+        raise ValueError(
+            f"The model {model.name!r} is not built, and cannot be built without data "
+            f"({type(error).__name__}): call it once on some of them before fit."
+        ) from error

@@ -14,26 +14,34 @@ import numpy as np
 from boltons.fileutils import atomic_save
 
 from stock_rnn.curvature.algorithms.extreme import ExtremeEigenpairs, extreme_routine
-from stock_rnn.curvature.analysis.critical_point import classify_critical_point, condition_number
+from stock_rnn.curvature.analysis.critical_point import (
+    KINDS,
+    classify_critical_point,
+    condition_number,
+)
 from stock_rnn.curvature.operators.errors import NonFiniteError
 from stock_rnn.curvature.operators.protocol import Array, MatvecRoutine
 
-# The scalars of a measurement: with the callback's name before them they are keys in
-# Keras's `logs`, and TensorBoard's tags.
-HISTOGRAM = "eigenvalues"
-REASON = "critical_point_reason"
-SCALARS = (
-    "lambda_min",
-    "lambda_max",
-    "residual_min",
-    "residual_max",
-    "gradient_norm",
-    "condition_number",
-    "curvature_along_gradient",
-    "critical_point",
-    "matvecs",
-    "seconds",
-)
+#: The scalars of a measurement and what each is. With the callback's name before them they
+#: are keys in Keras's `logs`; TensorBoard has a chart for each but the kind of point.
+SCALARS = {
+    "lambda_min": "Smallest eigenvalue of the Hessian that was found (a Ritz value). An "
+    "eigenvalue lies within residual_min, plus rounding, of it.",
+    "lambda_max": "Largest eigenvalue of the Hessian that was found (a Ritz value). An "
+    "eigenvalue lies within residual_max, plus rounding, of it.",
+    "residual_min": "Error bar of lambda_min: the norm of Hv - lambda v, in lambda's units.",
+    "residual_max": "Error bar of lambda_max: the norm of Hv - lambda v, in lambda's units.",
+    "gradient_norm": "Norm of the loss's gradient over the measured examples, dropout off.",
+    "condition_number": "lambda_max / lambda_min with its sign; negative: the Hessian is "
+    "indefinite.",
+    "curvature_along_gradient": "Second derivative of the loss along the gradient.",
+    "critical_point": "Code of the kind of point, its place in `KINDS`; NaN: not classified.",
+    "matvecs": "Products of the Hessian and a vector that the measurement took.",
+    "seconds": "Time that the measurement took.",
+}
+
+#: TensorBoard's tags beside the charts of the scalars, after the callback's name.
+HISTOGRAM, KIND, SHARE = "eigenvalues", "critical_point", "share_of"
 
 # Format 2 adds asymmetry, symmetric and verified.
 _FORMAT = 2
@@ -61,6 +69,11 @@ class Measurement:
     def condition_number(self) -> float:
         """λ_max / λ_min with its sign; see `saddle.condition_number`."""
         return condition_number(self.extremes)
+
+    @property
+    def kind(self) -> str | None:
+        """The kind of point, one of `KINDS`; None: not classified."""
+        return None if np.isnan(self.critical_point) else KINDS[int(self.critical_point)]
 
     def classified(self, *, eps: float, gamma: float) -> Measurement:
         """The same, with the kind of point it is; see `classify_critical_point`."""
@@ -131,6 +144,12 @@ def _nothing(epoch: int, seconds: float) -> Measurement:
     nan = np.full(2, np.nan)
     extremes = ExtremeEigenpairs(nan, np.empty((0, 2)), nan, 0, False, np.empty(0))
     return Measurement(epoch, np.nan, np.nan, np.nan, extremes, 0, seconds)
+
+
+def shares_of_kinds(measurements: Sequence[Measurement]) -> dict[str, float]:
+    """Kind of point -> its share of the classified measurements; nothing if there are none."""
+    kinds = [measurement.kind for measurement in measurements if measurement.kind is not None]
+    return {kind: kinds.count(kind) / len(kinds) for kind in KINDS} if kinds else {}
 
 
 def without_vectors(measurement: Measurement) -> Measurement:

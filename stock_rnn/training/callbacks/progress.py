@@ -33,6 +33,12 @@ class Progress(keras.callbacks.Callback):
             initial=first_epoch, total=max_epoch, unit="epoch", disable=not sys.stderr.isatty()
         )
 
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Say what the losses are."""
+        if any(isinstance(layer, keras.layers.Dropout) for layer in self.model.layers):
+            message = "mean squared errors; dropout is on in those of train, off in the others"
+            tqdm.tqdm.write(message, file=sys.stderr)
+
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Show the losses and the skill."""
         logs = logs or {}

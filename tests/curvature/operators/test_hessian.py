@@ -436,9 +436,12 @@ def test_scipy_finds_the_same_eigenvalues():
     x = draw(N, 5)
     model = keras.Sequential([keras.Input((5,)), layers.Dense(1, use_bias=False)])
     operator = HessianOperator(model, "mse", x, draw(N, 1))
-    found = eigsh(operator.to_scipy(), k=2, which="BE", return_eigenvectors=False)
     expected = np.linalg.eigvalsh(2 * x.T @ x / N)[[0, -1]]
-    np.testing.assert_allclose(np.sort(found), expected)
+    for asked in (operator, operator.to_scipy()):
+        found = eigsh(asked, k=2, which="BE", return_eigenvectors=False)
+        np.testing.assert_allclose(np.sort(found), expected)
+    shifted = eigsh(operator.shifted(1.0), k=1, which="LA", return_eigenvectors=False)
+    np.testing.assert_allclose(shifted, expected[1] + 1)
 
 
 def test_float32_products_are_off_by_less_than_the_stated_rounding():

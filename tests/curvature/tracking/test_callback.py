@@ -18,9 +18,9 @@ from stock_rnn.curvature import (
     measure,
     save_measurements,
 )
-from stock_rnn.curvature.analysis.critical_point import classify_critical_point
+from stock_rnn.curvature.analysis.critical_point import KINDS, classify_critical_point
 from stock_rnn.curvature.tracking.callback import EPS, GAMMA
-from stock_rnn.curvature.tracking.measurement import HISTOGRAM, REASON, SCALARS
+from stock_rnn.curvature.tracking.measurement import HISTOGRAM, KIND, SCALARS
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(22, 2, 1)).astype("f4"), RNG.normal(size=(22, 1)).astype("f4")
@@ -78,6 +78,51 @@ def test_training_ends_in_the_same_bits_with_and_without(optimizer, tmp_path):
     for a, b in zip(plain, watched, strict=True):
         np.testing.assert_array_equal(a, b)
     assert losses == watched_losses
+
+
+class Subclassed(keras.Model):
+    """Not built before its first step; LSTM cells draw masks even in inference."""
+
+    def __init__(self):
+        super().__init__()
+        self.recurrent = layers.RNN(layers.LSTMCell(3, dropout=0.2), unroll=True)
+        self.head = layers.Dense(1)
+
+    def call(self, x, training=False):
+        return self.head(self.recurrent(x, training=training))
+
+
+def unbuilt_sequence():
+    return keras.Sequential([layers.Flatten(), layers.Dense(3, "tanh"), layers.Dense(1)])
+
+
+@pytest.mark.parametrize("make", [Subclassed, unbuilt_sequence])
+def test_an_unbuilt_model_is_measured_from_the_start_and_trained_to_the_same_bits(make):
+    results = []
+    for measured in (False, True):
+        keras.utils.clear_session()
+        keras.utils.set_random_seed(0)
+        model = make()
+        model.compile("sgd", "mse")
+        callback = HessianCallback(X, Y)
+        fit(model, [callback] if measured else [], epochs=1)
+        results.append(state(model))
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert [m.epoch for m in callback.measurements] == [0, 1]
+    assert all(np.isfinite(m.loss) for m in callback.measurements)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_model_that_only_data_can_build_is_refused_with_what_to_do():
+    class ReadsValues(Subclassed):
+        def call(self, x):
+            return self.head(np.asarray(x)[:, 0])
+
+    model = ReadsValues()
+    model.compile("sgd", "mse", run_eagerly=True)
+    with pytest.raises(ValueError, match="call it once on some of them before fit"):
+        fit(model, [HessianCallback(X, Y)])
 
 
 def test_values_reach_later_callbacks_and_the_file(tmp_path):
@@ -195,15 +240,45 @@ def test_tensorboard_gets_every_tag_at_every_step(tmp_path):
     fit(small(), [callback], epochs=2)
     events = EventAccumulator(str(tmp_path)).Reload()
     tags = {*events.Tags()["tensors"], *events.Tags()["scalars"]}
+    kinds = [kind.replace(" ", "_") for kind in KINDS]
     assert tags == {
         *("hessian/" + name for name in SCALARS),
+        *("hessian/share_of_" + kind for kind in kinds),
         "hessian/" + HISTOGRAM,
-        "hessian/" + REASON,
     }
+    for tag in tags:
+        plugin = events.SummaryMetadata(tag).plugin_data.plugin_name
+        assert plugin == {"hessian/" + KIND: "text", "hessian/" + HISTOGRAM: "histograms"}.get(
+            tag, "scalars"
+        )
+        if plugin != "text":
+            assert len(events.SummaryMetadata(tag).summary_description) > 30, tag
+    assert "Ritz values" in events.SummaryMetadata("hessian/" + HISTOGRAM).summary_description
     steps = events.Tensors("hessian/lambda_min")
     assert [e.step for e in steps] == [0, 1, 2]
     assert float(tf.make_ndarray(steps[-1].tensor_proto)) == pytest.approx(
         callback.measurements[-1].extremes.lambda_min
+    )
+
+
+def test_tensorboard_gets_the_kind_of_point_in_words_and_the_share_of_each(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    # Between the first gradient norm and the later ones.
+    callback = HessianCallback(X, Y, log_dir=tmp_path, gamma=1e9)
+    fit(small(), [callback], epochs=3)
+    norms = [m.gradient_norm for m in callback.measurements]
+    callback = HessianCallback(X, Y, log_dir=tmp_path / "b", gamma=1e9, eps=np.median(norms))
+    fit(small(), [callback], epochs=3)
+    kinds = [m.kind for m in callback.measurements]
+    assert {*kinds} == {"descending", "flat"}
+    events = EventAccumulator(str(tmp_path / "b")).Reload()
+    texts = [tf.make_ndarray(e.tensor_proto).item() for e in events.Tensors("hessian/" + KIND)]
+    for text, kind, m in zip(texts, kinds, callback.measurements, strict=True):
+        assert text.decode() == f"**{kind}**: {m.reason}"
+    shares = events.Tensors("hessian/share_of_flat")
+    assert [float(tf.make_ndarray(e.tensor_proto)) for e in shares] == pytest.approx(
+        [kinds[: k + 1].count("flat") / (k + 1) for k in range(4)]
     )
 
 

@@ -23,7 +23,7 @@ from stock_rnn.curvature import (
     load_measurements,
 )
 from stock_rnn.curvature.algorithms.extreme import extreme_routine
-from stock_rnn.curvature.operators.protocol import MatvecRoutine, adapt_routine
+from stock_rnn.curvature.operators.protocol import MatvecRoutine, adapt_routine, vector_type
 from stock_rnn.data import StockDataSet
 from stock_rnn.network import build_model
 from stock_rnn.optimizers import make_optimizer
@@ -91,7 +91,13 @@ def product(path: str, unroll: str = "unrolled") -> dict[str, float]:
             gradient()[0].numpy()
             seconds["gradient"].append(time.perf_counter() - began)
         before, began = hessian.products, time.perf_counter()
-        search = extreme_routine(hessian.shape[0], 1e-3, max_matvecs=20, seed=alternation)
+        search = extreme_routine(
+            hessian.shape[0],
+            1e-3,
+            max_matvecs=20,
+            seed=alternation,
+            vector_type=vector_type(hessian),
+        )
         hessian.run_routine(_timed(search, seconds["product"]))
         passed = time.perf_counter() - began
         seconds["run"].append(passed / (hessian.products - before))

@@ -15,7 +15,7 @@ from boltons.fileutils import atomic_save
 from stock_rnn.curvature.algorithms.extreme import ExtremeEigenpairs, extreme_routine
 from stock_rnn.curvature.analysis.critical_point import classify_critical_point, condition_number
 from stock_rnn.curvature.operators.errors import NonFiniteError
-from stock_rnn.curvature.operators.protocol import Array, MatvecRoutine
+from stock_rnn.curvature.operators.protocol import Array, MatvecRoutine, vector_type
 
 # The scalars of a measurement: with the callback's name before them they are keys in
 # Keras's `logs`, and TensorBoard's tags.
@@ -108,6 +108,7 @@ def measure(
             warm_start=warm_start,
             seed=int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]),
             rounding=operator.product_error,
+            vector_type=vector_type(operator),
         )
         square = float(gradient @ gradient)
         return Measurement(

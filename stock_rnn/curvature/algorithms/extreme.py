@@ -41,7 +41,7 @@ NEGLIGIBLE_SHARE = 1e-4
 MOST_VECTORS, MOST_VECTORS_OF_TOP = 96, 128
 
 # Most bytes of a basis, unless fewer than 8 vectors would fit.
-BASIS_BYTES = 2**31
+BASIS_BYTES = 3 * 2**29
 
 # Least products of a search from a random start. Where most eigenvalues are nearly
 # zero, three or four steps give a pair of tiny residual that is not yet at the end.
@@ -179,7 +179,7 @@ def extreme_eigenpairs(
             its products; else that of float64 is taken.
         tol: Relative residual at which an end is accepted.
         max_matvecs: Products at most, at least 3. Two are kept for the residuals.
-        max_basis: Vectors kept at most, at least 8; None for 96, or as many as 2 GiB hold.
+        max_basis: Vectors kept at most, at least 8; None for 96, or as many as 1.5 GiB hold.
             They take 8 n bytes each, or 4 n where `relative_rounding` is float32's.
         warm_start: An earlier result, for a matrix near A. The space begins with
             its vectors and one fresh random vector, which finds what has come
@@ -251,9 +251,10 @@ def extreme_routine(
             old.append(warm_start.replaced_vector)
         # The random vector last: what the old ones span need not be found again.
         start, least = [*old, *start], 2 + explore
-    space = _krylov_space(n, start, rng, max_basis, MOST_VECTORS, vector_type)
-    del start  # Each is n numbers, and the basis has them.
-    found = yield from _search(space, "extremes", 2, tol, max_matvecs, rounding, least)
+    # Each starting vector is n numbers, and the basis has them. Nothing here keeps them, nor
+    # the space, which `_search` lets go.
+    spaces, start = [_krylov_space(n, start, rng, max_basis, MOST_VECTORS, vector_type)], []
+    found = yield from _search(spaces.pop(), "extremes", 2, tol, max_matvecs, rounding, least)
     return ExtremeEigenpairs(**found)
 
 
@@ -279,7 +280,7 @@ def top_eigenpairs(
         tol: Relative residual at which a pair is accepted.
         max_matvecs: Products at most. k are kept for the residuals.
         max_basis: Vectors kept at most, if that is 4 k or more; None for 128, or as many
-            as 2 GiB hold.
+            as 1.5 GiB hold.
         seed: Of the random vectors.
     """
     n = dimension(operator)
@@ -290,11 +291,8 @@ def top_eigenpairs(
     rng = np.random.default_rng(seed)
     most = max(MOST_VECTORS_OF_TOP if max_basis is None else max_basis, 4 * k)
     start = list(rng.standard_normal((k, n)))
-    space = _krylov_space(
-        n, start, rng, max_basis and most, most, vector_type(operator), least=4 * k
-    )
     routine = _search(
-        space,
+        _krylov_space(n, start, rng, max_basis and most, most, vector_type(operator), least=4 * k),
         which,
         k,
         tol,
@@ -353,6 +351,7 @@ def _search(
         # In units of the first product, so that no square leaves the range of float64.
         scale = scale or power_of_two(product)
         space.extend(product / (scale or 1.0))
+        del product  # Not to be held while the next one is made.
         matvecs += 1
         last = matvecs + k >= max_matvecs or space.done == n
         if last or space.full or (matvecs >= least and space.done >= min(k, n)):
@@ -365,14 +364,19 @@ def _search(
         if space.full:
             space.restart(_kept(which, k, space.done))
     scale = scale or 1.0
-    vectors = space.combine(coordinates[:, wanted])
-    vectors /= np.linalg.norm(vectors, axis=0)
-    products = (yield vectors) / scale
-    eigenvalues = np.einsum("nk,nk->k", vectors, products)
-    true_residuals = np.linalg.norm(products - eigenvalues * vectors, axis=0)
+    vectors, asymmetry = space.combine(coordinates[:, wanted]), scale * space.asymmetry
+    del space  # Its memory is wanted for the products.
+    for vector in vectors.T:
+        vector /= np.linalg.norm(vector)
+    products = yield vectors
+    eigenvalues, true_residuals = np.empty(len(wanted)), np.empty(len(wanted))
+    for end, (vector, product) in enumerate(zip(vectors.T, products.T, strict=True)):
+        rest = product / scale
+        eigenvalues[end] = vector @ rest
+        rest -= eigenvalues[end] * vector
+        true_residuals[end] = np.linalg.norm(rest)
     goal = _goal(eigenvalues, values, tol, rounding, scale)
     norm = scale * float(np.abs(values).max())
-    asymmetry = scale * space.asymmetry
     # Both products are off by their rounding, a vector taken for zero by its length, and
     # inner products of n numbers by about √n ε.
     inexact = 2 * BREAKDOWN_TOLERANCE + float(np.sqrt(n) * np.finfo(np.float64).eps)

@@ -90,10 +90,10 @@ class KrylovSpace:
 
     def combine(self, coordinates: Array) -> Array:
         """Vectors (n, k), float64, of coordinates (m, k) in the multiplied part of the basis."""
-        vectors = np.empty((self.n, coordinates.shape[1]))
+        vectors = np.empty((coordinates.shape[1], self.n))
         for tile in _tiles(self.n, self.done):
-            vectors[tile] = self._basis[: self.done, tile].T.astype(np.float64) @ coordinates
-        return vectors
+            vectors[:, tile] = coordinates.T @ self._basis[: self.done, tile].astype(np.float64)
+        return vectors.T
 
     def restart(self, kept: list[int]) -> None:
         """Keep these Ritz vectors, and those that wait."""

@@ -209,6 +209,7 @@ class HessianOperator(Operator):
 
         def keep_result(loss: float, gradient: Array) -> MatvecRoutine[None]:
             routine = make_routine(loss, gradient)
+            del gradient  # Not to be held here while products are made.
             results.append((yield from adapt_routine(routine, _column_by_column)))
 
         _, products = self._prepared().converse(self.first_batch(), keep_result)

@@ -102,7 +102,7 @@ def test_ends_from_a_basis_of_float32_are_as_exact_as_the_products():
     [
         (1000, np.float64, 96),
         (25_000_000, np.float32, BASIS_BYTES // 100_000_000 - 2),
-        (25_000_000, np.float64, BASIS_BYTES // 200_000_000 - 2),
+        (10_000_000, np.float64, BASIS_BYTES // 80_000_000 - 2),
         (2_000_000_000, np.float32, 8),
     ],
 )

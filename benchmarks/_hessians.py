@@ -18,12 +18,13 @@ import tensorflow as tf
 from stock_rnn.config import resolve
 from stock_rnn.curvature import (
     HessianOperator,
+    LinearCombination,
     exact_spectrum,
     extreme_eigenpairs,
     load_measurements,
 )
 from stock_rnn.curvature.algorithms.extreme import extreme_routine
-from stock_rnn.curvature.operators.protocol import MatvecRoutine, adapt_routine
+from stock_rnn.curvature.operators.protocol import MatvecRoutine, adapt_routine, vector_type
 from stock_rnn.data import StockDataSet
 from stock_rnn.network import build_model
 from stock_rnn.optimizers import make_optimizer
@@ -69,6 +70,13 @@ def _read(path: str, unroll: str) -> tuple[keras.Model, np.ndarray, np.ndarray]:
         return model, file["x"], file["y"]
 
 
+def gradient(path: str) -> dict[str, Any]:
+    """The loss and its whole gradient."""
+    model, x, y = _read(path, "unrolled")
+    hessian = HessianOperator(model, "mse", x, y)
+    return {"loss": hessian.loss(), "gradient": hessian.gradient().tolist()}
+
+
 def product(path: str, unroll: str = "unrolled") -> dict[str, float]:
     """Seconds of a full-data gradient, and of a product in a Lanczos run, in turn."""
     model, x, y = _read(path, unroll)
@@ -91,7 +99,13 @@ def product(path: str, unroll: str = "unrolled") -> dict[str, float]:
             gradient()[0].numpy()
             seconds["gradient"].append(time.perf_counter() - began)
         before, began = hessian.products, time.perf_counter()
-        search = extreme_routine(hessian.shape[0], 1e-3, max_matvecs=20, seed=alternation)
+        search = extreme_routine(
+            hessian.shape[0],
+            1e-3,
+            max_matvecs=20,
+            seed=alternation,
+            vector_type=vector_type(hessian),
+        )
         hessian.run_routine(_timed(search, seconds["product"]))
         passed = time.perf_counter() - began
         seconds["run"].append(passed / (hessian.products - before))
@@ -118,7 +132,8 @@ def solve(path: str, seed: str, tol: str, unroll: str = "unrolled") -> dict[str,
     hessian = HessianOperator(model, "mse", x, y)
     hessian @ np.ones(hessian.shape[0])
     prepared = time.perf_counter()
-    found = extreme_eigenpairs(hessian, float(tol), seed=int(seed))
+    waited: list[float] = []
+    found = extreme_eigenpairs(_Timed(hessian, waited), float(tol), seed=int(seed))
     solved = time.perf_counter()
     if not found.converged:
         raise RuntimeError(f"Not converged: {found}")
@@ -128,7 +143,25 @@ def solve(path: str, seed: str, tol: str, unroll: str = "unrolled") -> dict[str,
         "products": found.matvecs,
         "preparing": prepared - began,
         "solving": solved - prepared,
+        "between": 1 - sum(waited) / (solved - prepared),
     }
+
+
+class _Timed(LinearCombination):
+    """An operator; `waited` takes the seconds of each question."""
+
+    def __init__(self, operator: HessianOperator, waited: list[float]) -> None:
+        super().__init__([(1.0, operator)])
+        self._waited = waited
+
+    def run_routine(self, routine: MatvecRoutine[Any]) -> Any:
+        def answer(vectors: np.ndarray) -> MatvecRoutine[np.ndarray]:
+            began = time.perf_counter()
+            products = yield vectors
+            self._waited.append(time.perf_counter() - began)
+            return products
+
+        return self.terms[0][1].run_routine(adapt_routine(routine, answer))  # type: ignore[attr-defined]
 
 
 def spectrum(path: str) -> dict[str, float]:

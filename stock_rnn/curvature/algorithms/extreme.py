@@ -3,14 +3,16 @@
 The search is band Lanczos (Ruhe 1979, "Implementation aspects of band Lanczos
 algorithms"): the Krylov space of one or of several starting vectors, one product
 a step. With one starting vector it is Lanczos's method (Paige 1972; Parlett, "The
-Symmetric Eigenvalue Problem", chapter 13). All in float64, every new vector
-orthogonalized twice against the whole basis, which is shrunk to its outermost
-Ritz vectors when it is full (thick restart: Wu and Simon 2000).
+Symmetric Eigenvalue Problem", chapter 13). A new vector is first rid of the parts
+that A's symmetry tells of, then orthogonalized against the whole basis. The basis is
+kept in float64, or in float32 if the products are no more exact, all sums over it and
+the matrix in it in float64. It is shrunk to its outermost Ritz vectors when it is full
+(thick restart: Wu and Simon 2000).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -23,15 +25,23 @@ from stock_rnn.curvature.operators.protocol import (
     Array,
     MatvecRoutine,
     SymmetricOperator,
+    VectorType,
     dimension,
     is_verified,
     product_error,
     run_routine,
+    vector_type,
 )
 
 # An end smaller than this share of the largest |λ| is found relative to that share:
 # an eigenvalue at zero has no relative accuracy.
 NEGLIGIBLE_SHARE = 1e-4
+
+# Most vectors of a basis: a restart costs as much as three products with an LSTM.
+MOST_VECTORS, MOST_VECTORS_OF_TOP = 96, 128
+
+# Most bytes of a basis, unless fewer than 8 vectors would fit.
+BASIS_BYTES = 3 * 2**29
 
 # Least products of a search from a random start. Where most eigenvalues are nearly
 # zero, three or four steps give a pair of tiny residual that is not yet at the end.
@@ -149,7 +159,7 @@ def extreme_eigenpairs(
     tol: float = 1e-2,
     *,
     max_matvecs: int = 200,
-    max_basis: int = 64,
+    max_basis: int | None = None,
     warm_start: ExtremeEigenpairs | None = None,
     explore: int = 3,
     seed: int = 0,
@@ -169,7 +179,8 @@ def extreme_eigenpairs(
             its products; else that of float64 is taken.
         tol: Relative residual at which an end is accepted.
         max_matvecs: Products at most, at least 3. Two are kept for the residuals.
-        max_basis: Vectors kept at most: the memory is (max_basis + 3) · n · 8 bytes.
+        max_basis: Vectors kept at most, at least 8; None for 96, or as many as 1.5 GiB hold.
+            They take 8 n bytes each, or 4 n where `relative_rounding` is float32's.
         warm_start: An earlier result, for a matrix near A. The space begins with
             its vectors and one fresh random vector, which finds what has come
             up beside them.
@@ -196,6 +207,7 @@ def extreme_eigenpairs(
         explore=explore,
         seed=seed,
         rounding=lambda norm: product_error(operator, norm),
+        vector_type=vector_type(operator),
     )
     return replace(run_routine(operator, routine), verified=is_verified(operator))
 
@@ -209,23 +221,25 @@ def extreme_routine(
     tol: float = 1e-2,
     *,
     max_matvecs: int = 200,
-    max_basis: int = 64,
+    max_basis: int | None = None,
     warm_start: ExtremeEigenpairs | None = None,
     explore: int = 3,
     seed: int = 0,
     rounding: Callable[[float], float] = _float64_rounding,
+    vector_type: VectorType = np.float64,
 ) -> MatvecRoutine[ExtremeEigenpairs]:
     """`extreme_eigenpairs` as a routine, to be part of a longer one.
 
     Args:
         n: the size of A.
         rounding: ‖A‖ -> the error of a product with a unit vector.
+        vector_type: of the basis: float32 only where `rounding` is that of float32.
 
     The other arguments are those of `extreme_eigenpairs`. The result calls itself
     verified, as the routine does not know the operator.
     """
     rng = np.random.default_rng(seed)
-    start, least = rng.standard_normal((1, n)), MIN_COLD_MATVECS
+    start, least = [rng.standard_normal(n)], MIN_COLD_MATVECS
     if warm_start is not None:
         if warm_start.vectors.shape != (n, 2):
             raise ValueError(
@@ -236,10 +250,11 @@ def extreme_routine(
         if warm_start.replaced_vector is not None:
             old.append(warm_start.replaced_vector)
         # The random vector last: what the old ones span need not be found again.
-        start, least = np.vstack([*old, start]), 2 + explore
-    found = yield from _search(
-        n, start, rng, "extremes", 2, tol, max_matvecs, max_basis, rounding, least
-    )
+        start, least = [*old, *start], 2 + explore
+    # Each starting vector is n numbers, and the basis has them. Nothing here keeps them, nor
+    # the space, which `_search` lets go.
+    spaces, start = [_krylov_space(n, start, rng, max_basis, MOST_VECTORS, vector_type)], []
+    found = yield from _search(spaces.pop(), "extremes", 2, tol, max_matvecs, rounding, least)
     return ExtremeEigenpairs(**found)
 
 
@@ -250,7 +265,7 @@ def top_eigenpairs(
     tol: float = 1e-2,
     *,
     max_matvecs: int = 500,
-    max_basis: int = 128,
+    max_basis: int | None = None,
     seed: int = 0,
 ) -> Eigenpairs:
     """The k largest or the k smallest eigenvalues (by value, not by modulus).
@@ -264,7 +279,8 @@ def top_eigenpairs(
         which: The end.
         tol: Relative residual at which a pair is accepted.
         max_matvecs: Products at most. k are kept for the residuals.
-        max_basis: Vectors kept at most; must hold 4 k, or all n.
+        max_basis: Vectors kept at most, if that is 4 k or more; None for 128, or as many
+            as 1.5 GiB hold.
         seed: Of the random vectors.
     """
     n = dimension(operator)
@@ -273,15 +289,14 @@ def top_eigenpairs(
     if not 1 <= k <= n:
         raise ValueError(f"k must be from 1 to {n}. Received: {k=}")
     rng = np.random.default_rng(seed)
+    most = max(MOST_VECTORS_OF_TOP if max_basis is None else max_basis, 4 * k)
+    start = list(rng.standard_normal((k, n)))
     routine = _search(
-        n,
-        rng.standard_normal((k, n)),
-        rng,
+        _krylov_space(n, start, rng, max_basis and most, most, vector_type(operator), least=4 * k),
         which,
         k,
         tol,
         max_matvecs,
-        max(max_basis, 4 * k),
         lambda norm: product_error(operator, norm),
         MIN_COLD_MATVECS,
     )
@@ -291,15 +306,31 @@ def top_eigenpairs(
 Which = Literal["extremes", "largest", "smallest"]
 
 
-def _search(
+def _krylov_space(
     n: int,
-    start: Array,
+    start: Sequence[Array],
     rng: np.random.Generator,
+    max_basis: int | None,
+    most: int,
+    vector_type: VectorType,
+    least: int = 8,
+) -> KrylovSpace:
+    """The space of some vectors, its basis bounded by `max_basis`, or by `most` and memory."""
+    if max_basis is None:
+        # Beside them there is room for those that wait, and a new one.
+        held = BASIS_BYTES // (n * np.dtype(vector_type).itemsize) - len(start) - 1
+        max_basis = max(least, min(most, held))
+    if max_basis < 8:
+        raise ValueError(f"A basis of 8 is needed. Received: {max_basis=}")
+    return KrylovSpace(n, start, rng, min(max_basis, n), vector_type)
+
+
+def _search(
+    space: KrylovSpace,
     which: Which,
     k: int,
     tol: float,
     max_matvecs: int,
-    max_basis: int,
     rounding: Callable[[float], float],
     least: int,
 ) -> MatvecRoutine[dict[str, Any]]:
@@ -311,18 +342,16 @@ def _search(
     """
     if not tol > 0:
         raise ValueError(f"tol must be positive. Received: {tol=}")
-    if max_matvecs < k + 1 or max_basis < 8:
-        raise ValueError(
-            f"At least {k + 1} products and a basis of 8 are needed. "
-            f"Received: {max_matvecs=}, {max_basis=}"
-        )
-    space = KrylovSpace(n, start, rng, min(max_basis, n))
+    if max_matvecs < k + 1:
+        raise ValueError(f"At least {k + 1} products are needed. Received: {max_matvecs=}")
+    n = space.n
     scale, matvecs = 0.0, 0
     while True:
         product = yield space.next_vector()
         # In units of the first product, so that no square leaves the range of float64.
         scale = scale or power_of_two(product)
         space.extend(product / (scale or 1.0))
+        del product  # Not to be held while the next one is made.
         matvecs += 1
         last = matvecs + k >= max_matvecs or space.done == n
         if last or space.full or (matvecs >= least and space.done >= min(k, n)):
@@ -335,14 +364,19 @@ def _search(
         if space.full:
             space.restart(_kept(which, k, space.done))
     scale = scale or 1.0
-    vectors = space.combine(coordinates[:, wanted])
-    vectors /= np.linalg.norm(vectors, axis=0)
-    products = (yield vectors) / scale
-    eigenvalues = np.einsum("nk,nk->k", vectors, products)
-    true_residuals = np.linalg.norm(products - eigenvalues * vectors, axis=0)
+    vectors, asymmetry = space.combine(coordinates[:, wanted]), scale * space.asymmetry
+    del space  # Its memory is wanted for the products.
+    for vector in vectors.T:
+        vector /= np.linalg.norm(vector)
+    products = yield vectors
+    eigenvalues, true_residuals = np.empty(len(wanted)), np.empty(len(wanted))
+    for end, (vector, product) in enumerate(zip(vectors.T, products.T, strict=True)):
+        rest = product / scale
+        eigenvalues[end] = vector @ rest
+        rest -= eigenvalues[end] * vector
+        true_residuals[end] = np.linalg.norm(rest)
     goal = _goal(eigenvalues, values, tol, rounding, scale)
     norm = scale * float(np.abs(values).max())
-    asymmetry = scale * space.asymmetry
     # Both products are off by their rounding, a vector taken for zero by its length, and
     # inner products of n numbers by about √n ε.
     inexact = 2 * BREAKDOWN_TOLERANCE + float(np.sqrt(n) * np.finfo(np.float64).eps)

@@ -110,7 +110,8 @@ def sampling_error(
 
     Args:
         make_operator: (x, y) -> the Hessian over these examples, for instance
-            ``lambda x, y: HessianOperator(model, loss, x, y)``.
+            ``HessianOperator(model, loss, x, y).with_data``, which builds one graph
+            for all resamples of one size.
         x: inputs: an array, or a tuple, list or dict of arrays, examples first.
         y: targets, likewise.
         resamples: how many resamples, at least 2. 20 give the standard error to 16 %.

@@ -129,9 +129,11 @@ class HessianOperator(Operator):
         self.shape = (self.parameters, self.parameters)
         self.products = 0
         self.traces = 0
+        self._loss, self._batch_size, self._wants_check = loss, batch_size, check
         self._check = check
         self._verified = False
         self._session: ProductSession | None = None
+        self._family: dict[Any, HessianOperator] = {}  # by what a graph is built for
         self._loss_graph: Callable[..., Any] | None = None
 
     # What is known of it
@@ -207,6 +209,7 @@ class HessianOperator(Operator):
 
         def keep_result(loss: float, gradient: Array) -> MatvecRoutine[None]:
             routine = make_routine(loss, gradient)
+            del gradient  # Not to be held here while products are made.
             results.append((yield from adapt_routine(routine, _column_by_column)))
 
         _, products = self._prepared().converse(self.first_batch(), keep_result)
@@ -216,6 +219,29 @@ class HessianOperator(Operator):
     def prepare(self) -> None:
         """Build the TensorFlow graph and check it now, and not with the first product."""
         self._prepared()
+
+    def with_data(self, x: Any, y: Any, *, sample_weight: Any = None) -> HessianOperator:
+        """The Hessian of the same loss over other data.
+
+        Operators that come of each other share one TensorFlow graph, and its check, where
+        their data have the same shapes and types: `sampling_error` takes this method as
+        its ``make_operator``.
+
+        Args:
+            x, y, sample_weight: as in the class.
+        """
+        other = HessianOperator(
+            self.model,
+            self._loss,
+            x,
+            y,
+            sample_weight=sample_weight,
+            batch_size=self._batch_size,
+            variables=self.variables,
+            check=self._wants_check,
+        )
+        other._family = self._family
+        return other
 
     def first_batch(self) -> Any:
         """The first micro-batch as tensors: inputs, targets, and a tuple of sample weights."""
@@ -286,8 +312,13 @@ class HessianOperator(Operator):
 
     def _prepared(self) -> ProductSession:
         if self._session is None:
-            self._session = self._trace_products()
-            _warn_of_unreached(self._session.unreached)
+            relative = self._family.setdefault(self._graph_key(), self)
+            if relative is not self:
+                self._session = relative._prepared()
+                self._check, self._verified = relative._check, relative._verified
+            else:
+                self._session = self._trace_products()
+                _warn_of_unreached(self._session.unreached)
         if self._check:
             # Where the gradient is not finite, there is nothing to compare yet.
             with contextlib.suppress(NonFiniteError):
@@ -305,6 +336,11 @@ class HessianOperator(Operator):
         # A known size lets TensorFlow fold shapes into constants.
         size = None if self.examples % self.batch_size else self.batch_size
         return ProductSession(self._batch_loss, self._theta, self._signature(size))
+
+    def _graph_key(self) -> Any:
+        """What a graph of products is built for."""
+        shapes = keras.tree.map_structure(lambda a: (a.shape[1:], a.dtype.str), self._data)
+        return repr(shapes), self.examples, self.batch_size
 
     def _trace_loss(self) -> Callable[..., Any]:
         self.traces += 1

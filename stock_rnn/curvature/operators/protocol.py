@@ -22,6 +22,9 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Result = TypeVar("Result")
 
+# Of a vector's entries: `np.float32` or `np.float64` itself.
+VectorType = type[np.float32] | type[np.float64]
+
 # Yields v of shape (n,) or (n, k), is sent A @ v of the same shape, returns a result.
 MatvecRoutine = Generator[Array, Array, Result]
 
@@ -117,6 +120,19 @@ def loss_operator(operator: SymmetricOperator) -> LossOperator:
 def relative_rounding(operator: SymmetricOperator) -> float:
     """‖error of A v‖ / (‖A‖ ‖v‖): what the operator says of it, or float64's."""
     return float(getattr(operator, "relative_rounding", FLOAT64_ROUNDING))
+
+
+def all_finite(vector: NDArray[np.floating]) -> bool:
+    """Whether every entry is; as fast as a sum, where all are."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        # A sum that is finite has finite terms only.
+        return bool(np.isfinite(vector.sum()) or np.isfinite(vector).all())
+
+
+def vector_type(operator: SymmetricOperator) -> VectorType:
+    """The type in which vectors are kept: float32 where products are no more exact than that."""
+    least = 8 * float(np.finfo(np.float32).eps)
+    return np.float32 if relative_rounding(operator) >= least else np.float64
 
 
 def product_error(operator: SymmetricOperator, norm: float) -> float:

@@ -37,7 +37,7 @@ from stock_rnn.curvature.operators.graph_scan import (
     scan_gradient,
 )
 from stock_rnn.curvature.operators.heap import keep_freed_memory
-from stock_rnn.curvature.operators.protocol import Array, MatvecRoutine
+from stock_rnn.curvature.operators.protocol import Array, MatvecRoutine, all_finite
 
 # (loss, gradient (n,)) -> the routine that then asks for products with vectors (n,).
 MakeRoutine = Callable[[float, Array], MatvecRoutine[None]]
@@ -125,7 +125,7 @@ class ProductSession:
         routine: list[MatvecRoutine[None]] = []
 
         def reply(loss: float, vector: Array) -> Array | None:
-            if not np.isfinite(vector).all():
+            if not all_finite(vector):
                 what = "A product" if routine else "The gradient"
                 raise NonFiniteError(f"{what} is not finite. The loss is {loss}.")
             try:

@@ -20,7 +20,7 @@ from stock_rnn.curvature.analysis.critical_point import (
     condition_number,
 )
 from stock_rnn.curvature.operators.errors import NonFiniteError
-from stock_rnn.curvature.operators.protocol import Array, MatvecRoutine
+from stock_rnn.curvature.operators.protocol import Array, MatvecRoutine, vector_type
 
 #: The scalars of a measurement and what each is. With the callback's name before them they
 #: are keys in Keras's `logs`; TensorBoard has a chart for each but the kind of point.
@@ -122,6 +122,7 @@ def measure(
             warm_start=warm_start,
             seed=int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]),
             rounding=operator.product_error,
+            vector_type=vector_type(operator),
         )
         square = float(gradient @ gradient)
         return Measurement(

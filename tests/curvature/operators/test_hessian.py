@@ -527,3 +527,56 @@ def test_the_check_finds_a_layer_that_is_random_in_inference_mode():
     jittery = keras.Sequential([keras.Input((3,)), Jitter(), layers.Dense(1)])
     with pytest.raises(NonDeterministicLossError, match="random"):
         HessianOperator(jittery, "mse", x, y).prepare()
+
+
+def test_operators_over_other_data_share_one_graph():
+    x, y = draw(N, 3), draw(N, 2, seed=1)
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2, activation="tanh")])
+    hessian = HessianOperator(model, "mse", x, y)
+    others = [hessian.with_data(draw(N, 3, seed=k), y) for k in (2, 3)]
+    for k, other in zip((2, 3), others, strict=True):
+        alone = HessianOperator(model, "mse", draw(N, 3, seed=k), y)
+        np.testing.assert_array_equal(other @ np.eye(8), alone @ np.eye(8))
+        assert other.verified
+        assert (other.products, other.examples) == (8, N)
+    assert hessian.traces + sum(other.traces for other in others) == 1
+    hessian.prepare()
+    assert hessian.traces == 0
+
+
+@pytest.mark.parametrize("reduction", ["sum", "sum_over_batch_size"])
+def test_operators_over_fewer_examples_have_a_graph_of_their_own(reduction):
+    x, y = draw(N, 3), draw(N, 2, seed=1)
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2, activation="tanh")])
+    loss = keras.losses.MeanSquaredError(reduction=reduction)
+    hessian = HessianOperator(model, loss, x, y)
+    hessian.prepare()
+    first, second = (hessian.with_data(x[rows], y[rows]) for rows in (slice(4), slice(1, 5)))
+    alone = HessianOperator(model, loss, x[1:5], y[1:5])
+    first.prepare()
+    np.testing.assert_array_equal(second @ np.eye(8), alone @ np.eye(8))
+    assert (hessian.traces, first.traces, second.traces) == (1, 1, 0)
+
+
+def test_operators_over_other_data_keep_their_options():
+    x, y = draw(N, 3), draw(N, 2, seed=1)
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2, activation="tanh", name="only")])
+    weights = np.arange(1.0, N + 1)
+    hessian = HessianOperator(model, "mse", x, y, variables="only/bias", batch_size=3, check=False)
+    other = hessian.with_data(x, y, sample_weight=weights)
+    alone = HessianOperator(model, "mse", x, y, sample_weight=weights, variables="only/bias")
+    np.testing.assert_allclose(other @ np.eye(2), alone @ np.eye(2), atol=1e-14)
+    assert other.batch_size == 3
+    assert not other.verified
+
+
+def test_what_is_wrong_with_the_graph_is_told_over_other_data_too():
+    x, y = draw(N, 3), draw(N, 3, seed=1)
+    inputs = keras.Input((3,))
+    outputs = layers.Dense(3)(inputs)
+    outputs = layers.Lambda(lambda t: t - tf.stop_gradient(tf.square(t)))(outputs)
+    model = keras.Model(inputs, outputs)
+    hessian = HessianOperator(model, lambda y, p: tf.square(y - p) ** 2, x, y)
+    for operator in (hessian, hessian.with_data(x, y)):
+        with pytest.raises(SecondDerivativeError):
+            operator.prepare()

@@ -241,7 +241,7 @@ def jax_epochs(
 
 SYSTEMS: dict[str, Callable[[Network, int], list[float]]] = {
     "ours": ours,
-    "ours, from epoch 1,000": ours_compiled,
+    "ours, from epoch 200": ours_compiled,
     "jax": jax_scan,
     "torch loop": torch_loop,
     "keras fit": keras_fit,

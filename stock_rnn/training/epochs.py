@@ -16,15 +16,16 @@ from stock_rnn.data.splits import IntArray
 # Dropout masks are drawn for many batches at once, in at most so many bytes.
 _MASK_BYTES = 2**26
 
-#: From this epoch on the graph of a small network is compiled by XLA: an unrolled one, which
-#: takes as long to compile as is saved in about so many epochs; and one with a loop over the time
-#: steps, which gains more. A training never takes twice as long as by the better choice. The
-#: epoch's number alone decides: a resumed training has the bits of an uninterrupted one.
-COMPILED_FROM = 1000
-_LOOP_COMPILED_FROM = 10
+#: From this epoch on XLA compiles the training of a network that is unrolled in few cells.
+#: Compiling takes as long as it saves in about so many epochs: no training takes twice as long
+#: as by the better choice. The epoch's number alone decides, so that a resumed training has the
+#: bits of an uninterrupted one.
+COMPILED_FROM = 200
+_COMPILED_CELLS = 15
 
-# XLA gains nothing on more: the time is that of the matrix products, or of memory.
-_COMPILED_WEIGHTS, _COMPILED_CELLS = 20_000, 9
+# Small networks with a loop over the time steps gain more, and compile sooner.
+_LOOP_COMPILED_FROM = 10
+_LOOP_COMPILED_WEIGHTS = 20_000
 
 # Examples in a batch of the validation or test set.
 _MONITORED_BATCH = 4096
@@ -184,10 +185,9 @@ class EpochTrainer:
 def _compiled_from(model: keras.Model) -> float:
     """The epoch from which on XLA compiles the training of a network; infinity for never."""
     layers = [layer for layer in model.layers if isinstance(layer, keras.layers.RNN)]
-    if model.count_params() > _COMPILED_WEIGHTS:
-        return math.inf
     if not all(layer.unroll for layer in layers):
-        return _LOOP_COMPILED_FROM
+        small = model.count_params() <= _LOOP_COMPILED_WEIGHTS
+        return _LOOP_COMPILED_FROM if small else math.inf
     cells = sum(layer.input.shape[1] for layer in layers)
     return COMPILED_FROM if cells <= _COMPILED_CELLS else math.inf
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from stock_rnn.curvature.algorithms.extreme import with_replaced_vector
 from stock_rnn.curvature.operators.blocks import select_variables
 from stock_rnn.curvature.operators.data import as_arrays
 from stock_rnn.curvature.operators.hessian import HessianOperator
+from stock_rnn.curvature.tracking.event_file import EventFile
 from stock_rnn.curvature.tracking.fit_watch import FitWatch, compare_losses
 from stock_rnn.curvature.tracking.measurement import (
     HISTOGRAM,
@@ -147,7 +147,7 @@ class HessianCallback(keras.callbacks.Callback):
         self._measured_loss: Any = None
         self._first = 0  # of the measurements of the present loss; sets eps and gamma
         self._watch: FitWatch | None = None
-        self._writer: Any = None
+        self._events: EventFile | None = None
         self._started = False
         self._training_seconds = self._measuring_seconds = self._epoch_began = 0.0
 
@@ -209,9 +209,9 @@ class HessianCallback(keras.callbacks.Callback):
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Close the event file."""
         self._end_watch(None)
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        if self._events is not None:
+            self._events.close()
+            self._events = None
 
     # What they do
 
@@ -324,30 +324,33 @@ class HessianCallback(keras.callbacks.Callback):
         return False
 
     def _write_summaries(self, found: Measurement) -> None:
-        if self._writer is None:
-            self._writer = tf.summary.create_file_writer(str(self.log_dir))
-        with self._writer.as_default(step=found.epoch):
-            for key, value in found.scalars().items():
-                if key != KIND:
-                    self._write_scalar(key, value, SCALARS[key])
-            # Kinds have no order: smoothing their codes would show kinds that never were.
-            for kind, share in shares_of_kinds(self.measurements).items():
-                key = f"{SHARE}_{kind.replace(' ', '_')}"
-                words = f"Share of the measurements so far whose kind of point is: {kind}."
-                self._write_scalar(key, share, words)
-            if found.kind is not None:
-                tf.summary.text(f"{self.name}/{KIND}", f"**{found.kind}**: {found.reason}")
-            tf.summary.histogram(
-                f"{self.name}/{HISTOGRAM}",
-                found.extremes.ritz_values,
-                description="Ritz values of the search: both ends are eigenvalues up to their "
-                "residuals, those between are not, and their number is that of the products.",
-            )
-        self._writer.flush()
+        if self._events is None:
+            assert self.log_dir is not None
+            self._events = EventFile(self.log_dir)
+        for key, value in found.scalars().items():
+            if key != KIND:
+                self._write_scalar(found.epoch, key, value, SCALARS[key])
+        # Kinds have no order: smoothing their codes would show kinds that never were.
+        for kind, share in shares_of_kinds(self.measurements).items():
+            key = f"{SHARE}_{kind.replace(' ', '_')}"
+            words = f"Share of the measurements so far whose kind of point is: {kind}."
+            self._write_scalar(found.epoch, key, share, words)
+        if found.kind is not None:
+            text = f"**{found.kind}**: {found.reason}"
+            self._events.text(f"{self.name}/{KIND}", found.epoch, text)
+        self._events.histogram(
+            f"{self.name}/{HISTOGRAM}",
+            found.epoch,
+            found.extremes.ritz_values,
+            description="Ritz values of the search: both ends are eigenvalues up to their "
+            "residuals, those between are not, and their number is that of the products.",
+        )
+        self._events.flush()
 
-    def _write_scalar(self, key: str, value: float, description: str) -> None:
+    def _write_scalar(self, step: int, key: str, value: float, description: str) -> None:
+        assert self._events is not None
         counted = f"{description} Step k: after k epochs; 0: the initial weights."
-        tf.summary.scalar(f"{self.name}/{key}", value, description=counted)
+        self._events.scalar(f"{self.name}/{key}", step, value, counted)
 
 
 def _build(model: keras.Model, x: Any) -> None:

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from stock_rnn import plots
 from stock_rnn.curvature.tracking.callback import DEFAULT_NAME
+from stock_rnn.curvature.tracking.event_file import EventFile
 from stock_rnn.data import StockDataSet
 from stock_rnn.network import LAST_OUTPUT
-from stock_rnn.training.callbacks.event_file import EventFile
 
 #: A PNG, its width and its height.
 Picture: TypeAlias = tuple[bytes, tuple[int, int]]

@@ -17,6 +17,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
 from tensorboard.plugins.histogram import metadata as histogram_metadata
 from tensorboard.plugins.image import metadata as image_metadata
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
+from tensorboard.plugins.text.summary_v2 import text_pb
 from tensorboard.util import tensor_util
 
 _BUCKETS = 30
@@ -46,6 +47,10 @@ class EventFile:
     def scalar(self, tag: str, step: int, value: float, description: str | None = None) -> None:
         """Add a scalar; TensorBoard shows the description, Markdown, beside its chart."""
         self._add(step, scalar_pb(tag, value, description=description))
+
+    def text(self, tag: str, step: int, text: str, description: str = "") -> None:
+        """Add a text, Markdown."""
+        self._add(step, text_pb(tag, text, description=description))
 
     def histogram(self, tag: str, step: int, values: ArrayLike, description: str = "") -> None:
         """Add a histogram of the finite ones among the values, if any: 30 buckets of one width."""

@@ -6,7 +6,7 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util import tensor_util
 
-from stock_rnn.training.callbacks.event_file import EventFile
+from stock_rnn.curvature.tracking.event_file import EventFile
 
 VALUES = np.random.default_rng(0).normal(size=(40, 25)).astype(np.float32)
 HISTOGRAMS = {
@@ -77,3 +77,16 @@ def test_nothing_is_written_before_a_flush(tmp_path):
     assert [step for step, _ in values(read(tmp_path / "run"), "a")] == [1]
     file.close()
     assert [step for step, _ in values(read(tmp_path / "run"), "a")] == [1, 2]
+
+
+def test_texts_are_those_of_tensorflow_s_writer(tmp_path):
+    ours = EventFile(tmp_path / "ours")
+    ours.text("t", 3, "**bold**")
+    ours.close()
+    theirs = tf.summary.create_file_writer(str(tmp_path / "theirs"))
+    with theirs.as_default(step=3):
+        tf.summary.text("t", "**bold**")
+    theirs.close()
+    found, expected = read(tmp_path / "ours"), read(tmp_path / "theirs")
+    assert values(found, "t") == values(expected, "t") == [(3, b"**bold**")]
+    assert found.SummaryMetadata("t") == expected.SummaryMetadata("t")

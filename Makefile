@@ -33,12 +33,14 @@ lint: .venv/test.installed
 	$(PY) -m mypy
 
 # Writes build/bench/COMMIT.json too. Some of it only: make bench BENCH=curvature
-bench: .venv/bench.installed
-	$(PY) -m benchmarks $(BENCH)
+# The peers have an environment of their own: TensorFlow imports JAX where it finds it, which
+# would lengthen every command.
+bench: .venv-bench/installed .venv/run.installed
+	.venv-bench/bin/python -m benchmarks $(BENCH)
 
 # Two commits: make bench-compare OLD=build/bench/A.json NEW=build/bench/B.json
-bench-compare: .venv/bench.installed
-	$(PY) -m benchmarks.compare $(OLD) $(NEW)
+bench-compare: .venv-bench/installed
+	.venv-bench/bin/python -m benchmarks.compare $(OLD) $(NEW)
 
 # A broken link or reference, or a cell of the tutorial that fails, is an error.
 docs: .venv/docs.installed
@@ -61,4 +63,10 @@ docs: .venv/docs.installed
 	$(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check \
 		--constraint constraints-oldest.txt --editable '.[test]'
+	@touch $@
+
+.venv-bench/installed: setup.cfg constraints.txt
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[bench]'
 	@touch $@

@@ -20,6 +20,7 @@ import numpy as np
 
 from benchmarks._frame import ROOT, Results, interleave, ratios, spread, verdict
 from benchmarks._tables import measure, print_table
+from benchmarks.startup import PYTHON
 from stock_rnn.data import StockDataSet, epoch_order
 
 EXAMPLES, BATCH = 1131, 64
@@ -312,7 +313,7 @@ def _epoch_of_command(network: Network, few: int, many: int) -> float:
     for epochs in (few, many):
         with tempfile.TemporaryDirectory() as folder:
             command = [
-                *(sys.executable, "train.py", "--hessian-every", "0", "--max-epoch", str(epochs)),
+                *(PYTHON, "train.py", "--hessian-every", "0", "--max-epoch", str(epochs)),
                 *("--num-layers", str(network.layers), "--lstm-size", str(network.size)),
                 *("--num-steps", str(network.num_steps)),
                 *("--models-dir", f"{folder}/models", "--logs-dir", f"{folder}/logs"),

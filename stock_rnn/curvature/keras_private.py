@@ -6,6 +6,8 @@ has a test in tests/curvature/test_keras_private.py that names the versions.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -43,6 +45,22 @@ def optimizer_slots(optimizer: keras.Optimizer, name: str) -> Any:
         The list; () where the optimizer keeps none.
     """
     return getattr(optimizer, f"_{name}", ())
+
+
+@contextlib.contextmanager
+def forgotten_gradients() -> Iterator[None]:
+    """Forget the custom gradients of operations that are made within, once all is made.
+
+    TensorFlow keeps each one for ever, and with it the graph that it was made for. Keras's
+    optimizers make one a step. Nothing that is made within can be differentiated afterwards.
+    """
+    known = tensorflow_ops.gradient_registry._registry
+    before = set(known)
+    try:
+        yield
+    finally:
+        for name in set(known) - before:
+            del known[name]
 
 
 def has_no_gradient(operation: Any) -> bool:

@@ -41,10 +41,11 @@ _PRICE_SETTINGS = (
 
 # Settings added after format 1, with the value that every earlier task had: there they are
 # no part of the key, so that records of an earlier version are found.
-_SINCE = {"align": "oldest"}
+_SINCE = {"align": "oldest", "validation_ratio": 0.0, "early_stopping": 0}
 
 # Part of every key. Raise it when the same task would produce a different record.
-_FORMAT = 1
+# 2: dropout's masks are drawn from (seed, epoch).
+_FORMAT = 2
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from stock_rnn.curvature.keras_private import forgotten_gradients
 from stock_rnn.data import StockDataSet, epoch_order
 from stock_rnn.data.splits import IntArray
 
@@ -201,7 +202,8 @@ def _graph(function: Any, *specs: Any, compiled: bool = False) -> Any:
         compiled: whether XLA compiles it, when it is first called.
     """
     graph = tf.function(function, autograph=False, jit_compile=compiled)
-    return graph.get_concrete_function(*specs)
+    with forgotten_gradients():
+        return graph.get_concrete_function(*specs)
 
 
 def _over_batches(one_batch: Any, count: tf.Tensor) -> tf.Tensor:

@@ -23,7 +23,7 @@ if __name__ == "__main__":
             # Until all are there.
             os.read(gate, 1)
             name = ["--run-name", "same"] if k >= 2 else []
-            os._exit(main([*sys.argv[1:], *name, "--seed", str(k)]))
+            os._exit(main([*sys.argv[1:], *name, "--seed", str(100 + k)]))
         children.append(child)
     os.close(starter)
     codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]

@@ -3,11 +3,14 @@
 A failure names the installed versions: the first to look at after an upgrade.
 """
 
+import gc
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
+from tensorflow.python.framework.func_graph import FuncGraph
 
 from stock_rnn.curvature import keras_private
 
@@ -165,3 +168,35 @@ def test_called_graphs_have_what_a_loop_a_branch_and_a_function_call(kind):
 def test_a_plain_operation_calls_no_graph():
     found = operations(lambda x: x + 1.0, tf.constant(1.0))
     assert all(keras_private.called_graphs(operation) == {} for operation in found.values())
+
+
+def graphs_left(make):
+    """How many graphs are alive after some were made, and all references to them dropped."""
+    gc.collect()
+    before = sum(isinstance(found, FuncGraph) for found in gc.get_objects())
+    make()
+    gc.collect()
+    return sum(isinstance(found, FuncGraph) for found in gc.get_objects()) - before
+
+
+def test_graphs_of_optimizers_steps_are_freed_once_their_gradients_are_forgotten():
+    def make():
+        model = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
+        optimizer = keras.optimizers.SGD()
+        optimizer.build(model.trainable_variables)
+
+        def step():
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean(model(tf.ones((3, 2))))
+            variables = model.trainable_variables
+            optimizer.apply(tape.gradient(loss, variables), variables)
+
+        tf.function(step).get_concrete_function()
+
+    def make_forgetting():
+        with keras_private.forgotten_gradients():
+            make()
+
+    # Else TensorFlow keeps them no longer, and this is not needed.
+    assert graphs_left(make) == 1, VERSIONS
+    assert graphs_left(make_forgetting) == 0, VERSIONS

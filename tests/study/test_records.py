@@ -230,6 +230,7 @@ def test_a_record_of_the_first_version_is_read():
     content = json.loads(path.read_text())
     record = records.load(path)
     newer = {"date_column": None, "close_column": None, "decimal": None, "align": "oldest"}
+    newer |= {"validation_ratio": 0.0, "early_stopping": 0}
     again = records.to_json(record)
     assert again["task"]["config"] == content["task"]["config"] | newer
     assert list(again["task"]["deep"]) == content["task"]["deep"]

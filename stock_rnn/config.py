@@ -163,6 +163,9 @@ class Config:
         above=0,
         below=1,
     )
+    hessian_split: bool = _setting(
+        False, "measure the part of the curvature that is not the Gauss-Newton matrix's, too"
+    )
     seed: int = _setting(
         0, "seed of weights, dropout, shuffling and split", at_least=0, at_most=2**32 - 1
     )
@@ -230,7 +233,8 @@ class Config:
             found["period"] = "counts for nothing beside --start or --end"
         if self.hessian_every == 0:
             unmeasured = "counts for nothing: --hessian-every 0 measures no curvature"
-            found |= {"hessian_tol": unmeasured, "hessian_samples": unmeasured}
+            names = ("hessian_tol", "hessian_samples", "hessian_split")
+            found |= dict.fromkeys(names, unmeasured)
         return found
 
     def on_other_prices(self, given: Mapping[str, Any]) -> Config:
@@ -376,7 +380,7 @@ def _check_day(name: str, value: str | None) -> None:
 #: Settings that have their default in runs of versions which did not have them.
 _NEWEST = {
     *("date_column", "close_column", "decimal", "align"),
-    *("validation_ratio", "early_stopping"),
+    *("validation_ratio", "early_stopping", "hessian_split"),
 }
 
 _REPORT = {"num_layers": 1, "lstm_size": 32, "max_epoch": 50, "num_steps": 3}

@@ -81,7 +81,7 @@ def test_the_symbol_is_the_files_name_or_gspc_unless_one_is_given(settings, symb
 def test_settings_of_an_older_version_are_read():
     older = {"date_column", "close_column", "decimal", "align"}
     # The first version measured no curvature.
-    older |= {"hessian_every", "hessian_samples", "hessian_tol"}
+    older |= {"hessian_every", "hessian_samples", "hessian_tol", "hessian_split"}
     config = resolve("appendix", {"csv": "DJI.csv", "symbol": "^GSPC", "hessian_every": 0})
     values = {name: value for name, value in config.to_dict().items() if name not in older}
     assert Config.from_dict(values) == config

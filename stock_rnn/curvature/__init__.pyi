@@ -55,6 +55,10 @@ from .operators.errors import (
     NonFiniteError,
     SecondDerivativeError,
 )
+from .operators.gauss_newton import (
+    GaussNewtonOperator,
+    ResidualOperator,
+)
 from .operators.hessian import (
     HessianOperator,
 )
@@ -89,6 +93,7 @@ __all__ = [
     "ExactHessian",
     "ExactSpectrum",
     "ExtremeEigenpairs",
+    "GaussNewtonOperator",
     "HessianCallback",
     "HessianOperator",
     "LinearCombination",
@@ -103,6 +108,7 @@ __all__ = [
     "NonFiniteError",
     "Operator",
     "PreconditionedOperator",
+    "ResidualOperator",
     "RestrictedOperator",
     "SamplingError",
     "SecondDerivativeError",

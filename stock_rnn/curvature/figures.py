@@ -107,6 +107,58 @@ def _scale_to(axes: Axes, values: Array) -> None:
         axes.set_yscale("symlog", linthresh=float(np.median(sizes)) / _WIDE or 1.0)
 
 
+def negative_end_figure(measurements: Sequence[Measurement], *, title: str = "") -> Figure:
+    """The smallest eigenvalue by epoch, taken apart into its two terms, and the loss above it.
+
+    λ_min = vᵀRv + vᵀGv for its eigenvector v: the bar from 0 is the residual term's part, and
+    the bar that leads from there to λ_min is that of the Gauss-Newton matrix. The dashed line
+    is R's own smallest eigenvalue. Error bars are residual plus rounding.
+
+    Args:
+        measurements: as a `HessianCallback` with ``split=True`` records them.
+        title: text above.
+
+    Raises:
+        ValueError: the residual term was measured at none of them.
+    """
+    terms = [(m, m.residual_term) for m in measurements if m.residual_term is not None]
+    if not terms:
+        raise ValueError("No measurement has a residual term: record with split=True.")
+    figure = new_figure(9, 6)
+    loss, axes = figure.subplots(2, 1, sharex=True, height_ratios=(1, 3))
+    epochs = np.array([m.epoch for m, _ in terms])
+    loss.plot(epochs, [m.loss for m, _ in terms], color=GREY, lw=1.4)
+    loss.set(ylabel="training loss,\ndropout off", yscale="log")
+    low = np.array([m.extremes.lambda_min for m, _ in terms])
+    error = np.array([m.extremes.residual_min + m.extremes.rounding for m, _ in terms])
+    part = np.array([term.along_v_min for _, term in terms])
+    own = np.array([term.extremes.lambda_min for _, term in terms])
+    own_error = np.array([t.extremes.residual_min + t.extremes.rounding for _, t in terms])
+    # Two bars of an epoch side by side: one over the other would hide a change of sign.
+    _scale_to(axes, np.concatenate([low, part, own]))
+    axes.bar(epochs - 0.2, part, 0.4, color=VERMILION, label="vᵀRv, residual term's part")
+    axes.bar(epochs + 0.2, low - part, 0.4, part, color=SKY_BLUE, label="vᵀGv, Gauss-Newton's")
+    axes.errorbar(epochs, low, error, color="black", lw=1.2, capsize=2, label="λ_min of H")
+    axes.errorbar(
+        epochs, own, own_error, color=GREY, ls="--", lw=1.2, capsize=2, label="λ_min of R"
+    )
+    axes.axhline(0.0, color="black", lw=0.8)
+    axes.set(xlabel="epochs of training done", ylabel="smallest eigenvalue")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    for panel in (loss, axes):
+        panel.grid(alpha=0.3)
+    loss.legend(
+        *axes.get_legend_handles_labels(),
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1.0),
+        ncols=4,
+        frameon=False,
+        fontsize="small",
+    )
+    add_title(figure, title)
+    return figure
+
+
 def density_figure(
     density: SpectralDensity, *, extremes: ExtremeEigenpairs | None = None, title: str = ""
 ) -> Figure:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
+import tensorflow as tf
 from tensorflow.python.framework import ops as tensorflow_ops
 
 
@@ -22,6 +23,25 @@ def all_layers(model: keras.Model) -> list[keras.layers.Layer]:
 def mask_of(tensor: Any) -> Any:
     """The mask that Keras's layers and losses attach to a tensor, or None."""
     return getattr(tensor, "_keras_mask", None)
+
+
+def copy_of_output(output: Any) -> list[Any]:
+    """A copy of a model's output as Keras's losses read it, and one of its logits, if it has any.
+
+    It keeps the mask. The cross-entropies of Keras take the logits that a softmax or a
+    sigmoid attaches to its result, or that stand before it in the graph, and leave the
+    probabilities aside.
+    """
+    copy = tf.identity(output)
+    if (mask := mask_of(output)) is not None:
+        copy._keras_mask = mask
+    logits = getattr(output, "_keras_logits", None)
+    if logits is None and output.op.type in ("Softmax", "Sigmoid"):
+        logits = output.op.inputs[0]
+    if logits is None:
+        return [copy]
+    copy._keras_logits = tf.identity(logits)
+    return [copy, copy._keras_logits]
 
 
 def variable_index(optimizer: keras.Optimizer, variable: Any) -> int:

@@ -204,6 +204,7 @@ def _curvature(run: Run, config: Config, dataset: StockDataSet) -> list[HessianC
             tol=config.hessian_tol,
             log_dir=run.logs / "hessian",
             spectrum_path=run.spectrum,
+            split=config.hessian_split,
             seed=config.seed,
         )
     ]

@@ -200,3 +200,36 @@ def test_graphs_of_optimizers_steps_are_freed_once_their_gradients_are_forgotten
     # Else TensorFlow keeps them no longer, and this is not needed.
     assert graphs_left(make) == 1, VERSIONS
     assert graphs_left(make_forgetting) == 0, VERSIONS
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_the_cross_entropies_read_the_copied_logits_and_leave_the_probabilities(activation):
+    layer = keras.layers.Dense(3, activation=activation)
+    kind = "categorical" if activation == "softmax" else "binary"
+    loss = keras.losses.get(f"{kind}_crossentropy")
+    layer.build((None, 2))
+
+    @tf.function(autograph=False)
+    def slopes(attached):
+        with tf.GradientTape() as tape:
+            output = layer(tf.ones((4, 2)))
+            if not attached:  # As where another layer stands in between.
+                output = getattr(tf.nn, activation)(tf.matmul(tf.ones((4, 2)), layer.kernel))
+            copy, logits = keras_private.copy_of_output(output)
+            tape.watch([copy, logits])
+            value = tf.reduce_sum(loss(tf.eye(3)[:1] + tf.zeros((4, 3)), copy))
+        found = tape.gradient(value, [copy, logits])
+        return [g is None for g in found]
+
+    assert [bool(f) for f in slopes(True)] == [True, False]
+    assert [bool(f) for f in slopes(False)] == [True, False]
+
+
+def test_a_copied_output_keeps_its_mask():
+    @tf.function(autograph=False)
+    def masks():
+        masked = keras.layers.Masking()(tf.reshape([1.0, 0.0], (1, 2, 1)))
+        (copy,) = keras_private.copy_of_output(masked)
+        return keras_private.mask_of(copy)
+
+    assert masks().numpy().tolist() == [[True, False]]

@@ -20,6 +20,7 @@ import numpy as np
 
 from stock_rnn.curvature.algorithms.krylov import BREAKDOWN_TOLERANCE, KrylovSpace
 from stock_rnn.curvature.algorithms.lanczos import power_of_two
+from stock_rnn.curvature.algorithms.outer_bounds import LanczosRun
 from stock_rnn.curvature.operators.protocol import (
     FLOAT64_ROUNDING,
     Array,
@@ -76,6 +77,7 @@ class ExtremeEigenpairs:
     asymmetry: float = 0.0  # max |qᵢᵀA qⱼ - qⱼᵀA qᵢ| over the Krylov basis
     symmetric: bool = True  # whether the asymmetry is within rounding
     verified: bool = True  # whether nothing about the operator is unchecked; see `Operator`
+    lanczos: LanczosRun | None = None  # the search's first steps, where it had a random start
 
     @property
     def lambda_min(self) -> float:
@@ -115,6 +117,49 @@ class ExtremeEigenpairs:
         could still be smaller.
         """
         return self.sound and self.lambda_min - self.residual_min - self.rounding > 0.0
+
+    def lower_bound(self, failure: float) -> float:
+        """A number that no eigenvalue lies below, but with a probability of `failure` at most.
+
+        The probability is that of the random start. The bound comes of the search's own steps
+        (see `stock_rnn.curvature.algorithms.outer_bounds`), of those before a restart if there
+        was one: what is kept at a restart is no Lanczos run of one vector. The rounding of k
+        products may move an eigenvalue by 2 √k `rounding`, which is taken off.
+
+        Args:
+            failure: above 0 and below 1; 1e-6, say.
+
+        Raises:
+            ValueError: an impossible probability; a search that was not from a random start
+                alone, or a result read from a file; products that are not sound.
+        """
+        run = self._random_run()
+        return run.below(failure) - self._outer_rounding(run)
+
+    def upper_bound(self, failure: float) -> float:
+        """A number that no eigenvalue exceeds, but with a probability of `failure` at most.
+
+        As `lower_bound`, at the other end. Each of the two may fail.
+        """
+        run = self._random_run()
+        return run.above(failure) + self._outer_rounding(run)
+
+    def _random_run(self) -> LanczosRun:
+        if self.lanczos is None:
+            raise ValueError(
+                "A bound outside needs a search from a random start alone. This one had a warm "
+                "start, or was read from a file: search anew without warm_start."
+            )
+        if not self.sound:
+            raise ValueError(
+                "A bound outside needs products that are symmetric and verified. "
+                f"Received: symmetric={self.symmetric}, verified={self.verified}"
+            )
+        return self.lanczos
+
+    def _outer_rounding(self, run: LanczosRun) -> float:
+        # AQ = QT + F with columns of F within the rounding: T is of A - FQᵀ - QFᵀ.
+        return 2 * float(np.sqrt(len(run.alphas))) * self.rounding
 
 
 def with_replaced_vector(
@@ -255,7 +300,9 @@ def extreme_routine(
     # the space, which `_search` lets go.
     spaces, start = [_krylov_space(n, start, rng, max_basis, MOST_VECTORS, vector_type)], []
     found = yield from _search(spaces.pop(), "extremes", 2, tol, max_matvecs, rounding, least)
-    return ExtremeEigenpairs(**found)
+    alphas, betas = found.pop("first_steps")
+    lanczos = LanczosRun(alphas, betas, n) if warm_start is None else None
+    return ExtremeEigenpairs(**found, lanczos=lanczos)
 
 
 def top_eigenpairs(
@@ -300,7 +347,9 @@ def top_eigenpairs(
         lambda norm: product_error(operator, norm),
         MIN_COLD_MATVECS,
     )
-    return Eigenpairs(**run_routine(operator, routine), verified=is_verified(operator))
+    found = run_routine(operator, routine)
+    del found["first_steps"]  # Of several starting vectors: no Lanczos run of one.
+    return Eigenpairs(**found, verified=is_verified(operator))
 
 
 Which = Literal["extremes", "largest", "smallest"]
@@ -338,7 +387,8 @@ def _search(
 
     Returns:
         The fields of a result: eigenvalues (k,), vectors (n, k), their true residuals
-        (k,), matvecs, converged, ritz_values, rounding, asymmetry, symmetric.
+        (k,), matvecs, converged, ritz_values, rounding, asymmetry, symmetric; and
+        `KrylovSpace.tridiagonal` of the steps before the first restart.
     """
     if not tol > 0:
         raise ValueError(f"tol must be positive. Received: {tol=}")
@@ -346,6 +396,7 @@ def _search(
         raise ValueError(f"At least {k + 1} products are needed. Received: {max_matvecs=}")
     n = space.n
     scale, matvecs = 0.0, 0
+    first_steps: tuple[Array, Array] | None = None
     while True:
         product = yield space.next_vector()
         # In units of the first product, so that no square leaves the range of float64.
@@ -362,8 +413,10 @@ def _search(
             if last or (residuals[wanted] <= goal).all():
                 break
         if space.full:
+            first_steps = first_steps or space.tridiagonal()
             space.restart(_kept(which, k, space.done))
     scale = scale or 1.0
+    alphas, betas = first_steps or space.tridiagonal()
     vectors, asymmetry = space.combine(coordinates[:, wanted]), scale * space.asymmetry
     del space  # Its memory is wanted for the products.
     for vector in vectors.T:
@@ -391,6 +444,7 @@ def _search(
         "rounding": rounding(norm),
         "asymmetry": asymmetry,
         "symmetric": symmetric,
+        "first_steps": (scale * alphas, scale * betas),
     }
 
 

@@ -88,6 +88,19 @@ class KrylovSpace:
         waiting = self._h[self.done : self.size, : self.done]
         return values, coordinates, np.linalg.norm(waiting @ coordinates, axis=0)
 
+    def tridiagonal(self) -> tuple[Array, Array]:
+        """T's diagonal (m,) and the entries below it, with the one below T: (m,).
+
+        Of a space of one starting vector that was not restarted. Where a residual counted
+        as zero, T ends there, and its last entry below is the largest such residual.
+        """
+        alphas = np.diagonal(self._h)[: self.done]
+        betas = np.append(np.diagonal(self._h, -1), 0.0)[: self.done]
+        zero = BREAKDOWN_TOLERANCE * float(np.abs(self._h).max()) or np.finfo(np.float64).tiny
+        (ends,) = np.nonzero(betas <= zero)
+        steps = int(ends[0]) + 1 if len(ends) else self.done
+        return alphas[:steps].copy(), np.maximum(betas[:steps], zero)
+
     def combine(self, coordinates: Array) -> Array:
         """Vectors (n, k), float64, of coordinates (m, k) in the multiplied part of the basis."""
         vectors = np.empty((coordinates.shape[1], self.n))

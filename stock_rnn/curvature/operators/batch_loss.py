@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from stock_rnn.curvature.keras_private import mask_of
+from stock_rnn.curvature.keras_private import copy_of_output, mask_of
+
+
+@dataclass(frozen=True)
+class OutputLoss:
+    """A loss on a micro-batch, as a function of the model's outputs."""
+
+    data: tf.Tensor  # scalar: the data loss
+    own: list[tf.Tensor]  # scalars: regularization and other losses of the model
+    count: tf.Tensor  # scalar: what the micro-batch counts
+    outputs: list[tf.Tensor]  # what the data loss may be made of: outputs, logits behind them
 
 
 class BatchLoss:
@@ -69,7 +80,41 @@ class BatchLoss:
             batch: Inputs, targets, and a tuple of the sample weights, empty without any;
                 examples first.
         """
-        x, y, weights = batch
+        predicted, own = self._run(variables, values, batch, held_type)
+        loss, count = self._data_loss(predicted, batch)
+        return loss + sum(tf.cast(term, loss.dtype) for term in own), count
+
+    def at_outputs(
+        self, variables: Sequence[keras.Variable], values: Sequence[tf.Tensor], batch: Any
+    ) -> OutputLoss:
+        """The loss in two steps: θ to the model's outputs, and these to the data loss.
+
+        The data loss is that of copies of the outputs, so that one output that is made of
+        another is told from it. Where a cross-entropy reads the logits behind probabilities,
+        as Keras's do behind a layer that ends in a softmax or a sigmoid, they are copied too.
+
+        Args:
+            variables, values, batch: as when it is called.
+        """
+        predicted, own = self._run(variables, values, batch, None)
+        copies: list[tf.Tensor] = []
+
+        def copy(output: tf.Tensor) -> tf.Tensor:
+            made = copy_of_output(output)
+            copies.extend(made)
+            return made[0]
+
+        loss, count = self._data_loss(keras.tree.map_structure(copy, predicted), batch)
+        return OutputLoss(loss, own, count, [t for t in copies if t.dtype.is_floating])
+
+    def _run(
+        self,
+        variables: Sequence[keras.Variable],
+        values: Sequence[tf.Tensor],
+        batch: Any,
+        held: Any,
+    ) -> tuple[Any, list[tf.Tensor]]:
+        """What the model predicts, and its own losses."""
         # In this scope Keras reads `values` for the variables, and every update that the
         # model makes (of seeds, states, statistics) stays in the scope.
         with keras.StatelessScope(collect_losses=True) as scope:
@@ -78,16 +123,12 @@ class BatchLoss:
                 scope.add_update(update)
             # Regularizers are handed what is in the scope, or None.
             for variable in others_of(self.model, variables):
-                scope.add_update((variable, tf.cast(variable.value, held_type or variable.dtype)))
-            predicted = self.model(x, training=False)
-            own = list(self.model.losses)
-        size = tf.shape(keras.tree.flatten(x)[0])[0]
-        loss, count = self._data_loss(y, predicted, weights, size)
-        return loss + sum(tf.cast(term, loss.dtype) for term in own), count
+                scope.add_update((variable, tf.cast(variable.value, held or variable.dtype)))
+            return self.model(batch[0], training=False), list(self.model.losses)
 
-    def _data_loss(
-        self, y: Any, predicted: Any, weights: Any, size: Any
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def _data_loss(self, predicted: Any, batch: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        x, y, weights = batch
+        size = tf.shape(keras.tree.flatten(x)[0])[0]
         predicted, y = _single(predicted), _single(y)
         first = keras.tree.flatten(predicted)[0]
         mask = mask_of(first) if tf.is_tensor(predicted) else None

@@ -101,6 +101,8 @@ class HessianOperator(Operator):
            [14., 20.]])
     """
 
+    _session_type: type[ProductSession] = ProductSession
+
     def __init__(
         self,
         model: keras.Model,
@@ -129,7 +131,14 @@ class HessianOperator(Operator):
         self.shape = (self.parameters, self.parameters)
         self.products = 0
         self.traces = 0
-        self._loss, self._batch_size, self._wants_check = loss, batch_size, check
+        self._loss = loss
+        # For operators that come of this one.
+        self._options: dict[str, Any] = {
+            "sample_weight": sample_weight,
+            "batch_size": batch_size,
+            "variables": self.variables,
+            "check": check,
+        }
         self._check = check
         self._verified = False
         self._session: ProductSession | None = None
@@ -230,16 +239,8 @@ class HessianOperator(Operator):
         Args:
             x, y, sample_weight: as in the class.
         """
-        other = HessianOperator(
-            self.model,
-            self._loss,
-            x,
-            y,
-            sample_weight=sample_weight,
-            batch_size=self._batch_size,
-            variables=self.variables,
-            check=self._wants_check,
-        )
+        options = {**self._options, "sample_weight": sample_weight}
+        other = type(self)(self.model, self._loss, x, y, **options)
         other._family = self._family
         return other
 
@@ -322,9 +323,7 @@ class HessianOperator(Operator):
         if self._check:
             # Where the gradient is not finite, there is nothing to compare yet.
             with contextlib.suppress(NonFiniteError):
-                agrees = verify_session(
-                    self._session, self._theta, self._batch_loss, self.first_batch()
-                )
+                agrees = self._verify(self._session)
                 # A layer may read a variable in a way that no gradient follows.
                 self._verified = agrees and not self._session.unreached
                 self._check = False
@@ -335,7 +334,11 @@ class HessianOperator(Operator):
         self.traces += 1
         # A known size lets TensorFlow fold shapes into constants.
         size = None if self.examples % self.batch_size else self.batch_size
-        return ProductSession(self._batch_loss, self._theta, self._signature(size))
+        return self._session_type(self._batch_loss, self._theta, self._signature(size))
+
+    def _verify(self, session: ProductSession) -> bool:
+        """Whether a product is what it should be, by differences of first derivatives."""
+        return verify_session(session, self._theta, self._batch_loss, self.first_batch())
 
     def _graph_key(self) -> Any:
         """What a graph of products is built for."""

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -75,6 +76,16 @@ class ParameterVector:
             tf.cast(tf.cast(v.value, tf.float64) + tf.reshape(part, v.shape), v.dtype)
             for v, part in zip(self.variables, tf.split(displacement, self.sizes), strict=True)
         ]
+
+
+@dataclass(frozen=True)
+class Derivatives:
+    """A loss, its gradient, and its products with vectors, as tensors of one graph."""
+
+    loss: tf.Tensor  # scalar
+    count: tf.Tensor  # scalar: what the micro-batch counts; see `BatchLoss`
+    gradients: list[Any]  # one a variable, None where no gradient reaches it
+    product: Callable[[tf.Tensor], tf.Tensor]  # v -> A v, both (n,)
 
 
 class ProductSession:
@@ -185,20 +196,10 @@ class ProductSession:
         """Differentiate once, then multiply for as long as Python asks."""
         parameters = self._parameters
         values = parameters.displaced(displacement)
-        with tf.GradientTape(persistent=True) as outer:
-            outer.watch(values)
-            with tf.GradientTape() as inner:
-                inner.watch(values)
-                loss, count = self._batch_loss(parameters.variables, values, batch)
-            gradients = [densified(g) for g in inner.gradient(loss, values)]
-        self._note_unreached(gradients)
-        self.scan = scan_gradient(values, gradients)
-        reached = [g for g in gradients if g is not None]
-
-        def product(vector: tf.Tensor) -> tf.Tensor:
-            parts = zip(parameters.split(vector), gradients, strict=True)
-            along = [part for part, g in parts if g is not None]
-            return parameters.join(outer.gradient(reached, values, along))
+        found = self._differentiate(values, batch)
+        self._note_unreached(found.gradients)
+        self.scan = scan_gradient(values, found.gradients)
+        loss = found.loss
 
         def ask(vector: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             more, question = tf.numpy_function(
@@ -206,14 +207,31 @@ class ProductSession:
             )
             return tf.ensure_shape(more, []), tf.ensure_shape(question, [parameters.size])
 
-        more, vector = ask(parameters.join(gradients))
+        more, vector = ask(parameters.join(found.gradients))
         _, _, products = tf.while_loop(
             lambda more, vector, k: more,
-            lambda more, vector, k: (*ask(product(vector)), k + 1),
+            lambda more, vector, k: (*ask(found.product(vector)), k + 1),
             (more, vector, tf.constant(0)),
             parallel_iterations=1,
         )
-        return count, products
+        return found.count, products
+
+    def _differentiate(self, values: list[tf.Tensor], batch: Any) -> Derivatives:
+        """The gradient at some values of the parameters, and how to multiply from there."""
+        parameters = self._parameters
+        with tf.GradientTape(persistent=True) as outer:
+            outer.watch(values)
+            with tf.GradientTape() as inner:
+                inner.watch(values)
+                loss, count = self._batch_loss(parameters.variables, values, batch)
+            gradients = [densified(g) for g in inner.gradient(loss, values)]
+
+        def product(vector: tf.Tensor) -> tf.Tensor:
+            return parameters.join(
+                differentiate_along(outer, gradients, values, parameters.split(vector))
+            )
+
+        return Derivatives(loss, count, gradients, product)
 
     def _note_unreached(self, gradients: Sequence[Any]) -> None:
         pairs = zip(self._parameters.variables, gradients, strict=True)
@@ -223,6 +241,25 @@ class ProductSession:
                 "No gradient of the loss reaches any of the parameters. Is the loss a metric, or "
                 "does a layer compute outside of TensorFlow, or read a variable's private value?"
             )
+
+
+def differentiate_along(
+    tape: tf.GradientTape, targets: Sequence[Any], sources: Sequence[Any], along: Sequence[Any]
+) -> list[Any]:
+    """Σₖ (∂targetₖ/∂source)ᵀ alongₖ, one a source; None where no target depends on it.
+
+    Args:
+        tape: a persistent one that has recorded the targets.
+        targets: tensors, or None for those that count nothing.
+        sources: tensors that the tape knows.
+        along: a tensor for each target, of its shape, or None for zero.
+    """
+    pairs = zip(targets, along, strict=True)
+    reached = [(t, a) for t, a in pairs if t is not None and a is not None]
+    if not reached:
+        return [None] * len(sources)
+    found = tape.gradient([t for t, _ in reached], sources, [a for _, a in reached])
+    return [densified(g) for g in found]
 
 
 def densified(gradient: Any) -> Any:

@@ -170,7 +170,7 @@ def _compare_in_session(
     session: ProductSession, parameters: ParameterVector, batch: Any
 ) -> Comparison:
     values = [v.value.numpy() for v in parameters.variables]
-    parts = _direction(values)
+    parts = random_direction(values)
     direction = np.concatenate([part.ravel() for part in parts])
     found: list[Array] = []
 
@@ -178,7 +178,7 @@ def _compare_in_session(
         found.append((yield direction))
 
     session.converse(batch, multiply)
-    return _compare(
+    return compare_parts(
         _cut(found[0], parameters.sizes),
         lambda t: _cut(_gradient(session, batch, t * direction), parameters.sizes),
         session.scan.narrowest,
@@ -189,7 +189,7 @@ def _cut(vector: Array, sizes: Sequence[int]) -> list[Array]:
     return np.split(vector, np.cumsum(sizes)[:-1])
 
 
-def _direction(values: Sequence[Array]) -> list[Array]:
+def random_direction(values: Sequence[Array]) -> list[Array]:
     """A random direction, each variable's part in units of the variable's own size."""
     rng = np.random.default_rng(0)
     everything = np.concatenate([np.ravel(value).astype(np.float64) for value in values])
@@ -201,7 +201,7 @@ def _direction(values: Sequence[Array]) -> list[Array]:
     ]
 
 
-def _compare(
+def compare_parts(
     product: Sequence[Array], gradient_at: Callable[[float], Sequence[Array]], dtype: Any
 ) -> Comparison:
     """The best agreement of each variable's part over the steps; see the module."""
@@ -250,7 +250,7 @@ def compare_function(
         values: where; the product is with a random direction in units of them.
         in_graph: whether to trace it, as a session does, and not to run it eagerly.
     """
-    parts = _direction([value.numpy() for value in values])
+    parts = random_direction([value.numpy() for value in values])
 
     def gradients(at: list[tf.Tensor]) -> list[Any]:
         with tf.GradientTape() as tape:
@@ -281,7 +281,7 @@ def compare_function(
         return [g.numpy() for g in first(moved)]
 
     with twice_differentiable():
-        return _compare([p.numpy() for p in product(values)], gradient_at, tf.float64)
+        return compare_parts([p.numpy() for p in product(values)], gradient_at, tf.float64)
 
 
 def wrong_layers(model: keras.Model, x: Any) -> list[str]:

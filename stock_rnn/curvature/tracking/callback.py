@@ -15,6 +15,8 @@ import numpy as np
 from stock_rnn.curvature.algorithms.extreme import with_replaced_vector
 from stock_rnn.curvature.operators.blocks import select_variables
 from stock_rnn.curvature.operators.data import as_arrays
+from stock_rnn.curvature.operators.errors import NonFiniteError
+from stock_rnn.curvature.operators.gauss_newton import ResidualOperator
 from stock_rnn.curvature.operators.hessian import HessianOperator
 from stock_rnn.curvature.tracking.event_file import EventFile
 from stock_rnn.curvature.tracking.fit_watch import FitWatch, compare_losses
@@ -28,9 +30,11 @@ from stock_rnn.curvature.tracking.measurement import (
     load_measurements,
     measure,
     save_measurements,
+    seed_of,
     shares_of_kinds,
     without_vectors,
 )
+from stock_rnn.curvature.tracking.split import SPLIT_SCALARS, measure_residual_term
 
 _log = logging.getLogger(__name__)
 
@@ -88,6 +92,9 @@ class HessianCallback(keras.callbacks.Callback):
             counts, when the point is classified; see `classify_critical_point`. When
             None, 1e-2 of the gradient norm and 1e-3 of the larger |λ| of the first
             measurement: only the loss's own scale gives them a meaning.
+        split: Measure the residual term R = H - G too (see `ResidualOperator`): both its ends,
+            and its share in λ_min. The names of its values are in `SPLIT_SCALARS`. It takes
+            about as long as the rest of the measurement.
         seed: With the epoch it decides the random start vectors.
 
     Attributes:
@@ -113,6 +120,7 @@ class HessianCallback(keras.callbacks.Callback):
         spectrum_path: str | os.PathLike[str] | None = None,
         eps: float | None = None,
         gamma: float | None = None,
+        split: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -143,7 +151,9 @@ class HessianCallback(keras.callbacks.Callback):
             "check": check,
         }
         self._loss = loss
+        self.split = split
         self._operator: HessianOperator | None = None
+        self._residual: ResidualOperator | None = None
         self._measured_loss: Any = None
         self._first = 0  # of the measurements of the present loss; sets eps and gamma
         self._watch: FitWatch | None = None
@@ -181,6 +191,7 @@ class HessianCallback(keras.callbacks.Callback):
             _build(self.model, self._data[0])
         if self._is_stale(loss):
             self._operator = HessianOperator(self.model, loss, *self._data, **self._options)
+            self._residual = ResidualOperator.of(self._operator) if self.split else None
             self._measured_loss, self._first = loss, len(self.measurements)
             if self.measurements:  # Vectors and scales of another loss.
                 self.measurements[-1] = without_vectors(self.measurements[-1])
@@ -198,10 +209,13 @@ class HessianCallback(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Measure if it is due, and put the values into `logs`."""
         self._training_seconds += time.perf_counter() - self._epoch_began
-        values = dict.fromkeys(SCALARS, np.nan)
+        values = dict.fromkeys([*SCALARS, *(SPLIT_SCALARS if self.split else ())], np.nan)
         self._end_watch((logs or {}).get("loss"))
         if (epoch + 1) % self.every == 0 and self._affordable(epoch + 1):
-            values = self._measure(epoch + 1).scalars()
+            found = self._measure(epoch + 1)
+            values |= found.scalars()
+            if found.residual_term is not None:
+                values |= found.residual_term.scalars()
             self._measuring_seconds += values["seconds"]
         if logs is not None:
             logs.update({f"{self.name}_{key}": value for key, value in values.items()})
@@ -258,6 +272,8 @@ class HessianCallback(keras.callbacks.Callback):
         # may have been drawn anew.
         self.measurements = [m for m in self.measurements if m.epoch <= epoch and epoch]
         self._operator.prepare()
+        if self._residual is not None:
+            self._residual.prepare()
         self._first = min(self._first, len(self.measurements))
         if not self.measurements:
             self._measure(epoch)
@@ -285,7 +301,7 @@ class HessianCallback(keras.callbacks.Callback):
         if np.isnan(found.gradient_norm):
             _log.warning("Loss or gradient are not finite after %d epochs.", epoch)
         else:
-            found = self._classified(found)
+            found = self._with_residual_term(self._classified(found), cold=cold)
         self.measurements = [
             *map(without_vectors, self.measurements[: 1 - KEPT_VECTORS]),
             *self.measurements[1 - KEPT_VECTORS :],
@@ -296,6 +312,26 @@ class HessianCallback(keras.callbacks.Callback):
         if self.spectrum_path is not None:
             save_measurements(self.spectrum_path, self.measurements)
         return found
+
+    def _with_residual_term(self, found: Measurement, *, cold: bool) -> Measurement:
+        if self._residual is None:
+            return found
+        last = self.measurements[-1].residual_term if self.measurements else None
+        try:
+            term = measure_residual_term(
+                self._residual,
+                found.extremes,
+                self.tol,
+                max_matvecs=self.max_matvecs,
+                warm_start=last
+                if last is not None and len(last.extremes.vectors) and not cold
+                else None,
+                seed=seed_of(self.seed, found.epoch),
+            )
+        except NonFiniteError:
+            _log.warning("The residual term is not finite after %d epochs.", found.epoch)
+            return found
+        return replace(found, residual_term=term, seconds=found.seconds + term.seconds)
 
     def _classified(self, found: Measurement) -> Measurement:
         first = next(iter(self.measurements[self._first :]), found)
@@ -330,6 +366,9 @@ class HessianCallback(keras.callbacks.Callback):
         for key, value in found.scalars().items():
             if key != KIND:
                 self._write_scalar(found.epoch, key, value, SCALARS[key])
+        if found.residual_term is not None:
+            for key, value in found.residual_term.scalars().items():
+                self._write_scalar(found.epoch, key, value, SPLIT_SCALARS[key])
         # Kinds have no order: smoothing their codes would show kinds that never were.
         for kind, share in shares_of_kinds(self.measurements).items():
             key = f"{SHARE}_{kind.replace(' ', '_')}"

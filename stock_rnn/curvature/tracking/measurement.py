@@ -21,6 +21,8 @@ from stock_rnn.curvature.analysis.critical_point import (
 )
 from stock_rnn.curvature.operators.errors import NonFiniteError
 from stock_rnn.curvature.operators.protocol import Array, MatvecRoutine, vector_type
+from stock_rnn.curvature.tracking import split
+from stock_rnn.curvature.tracking.split import ResidualTerm
 
 #: The scalars of a measurement and what each is. With the callback's name before them they
 #: are keys in Keras's `logs`; TensorBoard has a chart for each but the kind of point.
@@ -64,6 +66,7 @@ class Measurement:
     seconds: float
     critical_point: float = np.nan  # code of the kind of point; NaN: not classified
     reason: str = ""  # why it is that kind, with the numbers and thresholds
+    residual_term: ResidualTerm | None = None  # of R = H - G; None: not measured
 
     @property
     def condition_number(self) -> float:
@@ -120,7 +123,7 @@ def measure(
             tol,
             max_matvecs=max_matvecs - 1,
             warm_start=warm_start,
-            seed=int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]),
+            seed=seed_of(seed, epoch),
             rounding=operator.product_error,
             vector_type=vector_type(operator),
         )
@@ -141,6 +144,11 @@ def measure(
         return _nothing(epoch, time.perf_counter() - begin)
 
 
+def seed_of(seed: int, epoch: int) -> int:
+    """The seed of an epoch's random vectors."""
+    return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
+
+
 def _nothing(epoch: int, seconds: float) -> Measurement:
     nan = np.full(2, np.nan)
     extremes = ExtremeEigenpairs(nan, np.empty((0, 2)), nan, 0, False, np.empty(0))
@@ -156,7 +164,9 @@ def shares_of_kinds(measurements: Sequence[Measurement]) -> dict[str, float]:
 def without_vectors(measurement: Measurement) -> Measurement:
     """The same, but for the eigenvectors."""
     extremes = replace(measurement.extremes, vectors=np.empty((0, 2)), replaced_vector=None)
-    return replace(measurement, extremes=extremes)
+    term = measurement.residual_term
+    term = None if term is None else term.without_vectors()
+    return replace(measurement, extremes=extremes, residual_term=term)
 
 
 def save_measurements(path: str | os.PathLike[str], measurements: Sequence[Measurement]) -> None:
@@ -167,6 +177,8 @@ def save_measurements(path: str | os.PathLike[str], measurements: Sequence[Measu
     eigenvalues, residuals (m, 2); ritz_values (m, most), filled up with NaN; vectors
     (kept, n, 2) and earlier (kept, n), the replaced vectors, zero where there is none,
     of the rows vector_rows (kept,), the last ones; format, the version of this layout.
+    Where the residual term was measured, also residual_term_...: eigenvalues and residuals
+    (m, 2), along_v_min, share, matvecs, seconds and more (m,), vectors (kept, n, 2).
     """
     rows = list(measurements)
     ritz = np.full((len(rows), max((len(r.extremes.ritz_values) for r in rows), default=0)), np.nan)
@@ -195,6 +207,7 @@ def save_measurements(path: str | os.PathLike[str], measurements: Sequence[Measu
         "earlier": np.array([_or_zeros(rows[k].extremes) for k in kept] or np.empty((0, 0))),
         "vector_rows": np.array(kept, np.int64),
         "format": np.array(_FORMAT),
+        **split.to_arrays([r.residual_term for r in rows], kept),
     }
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -202,7 +215,7 @@ def save_measurements(path: str | os.PathLike[str], measurements: Sequence[Measu
     # In memory first: after a write that failed, NumPy 1 leaves its zip file open, and Python
     # prints a second error when it is closed.
     content = io.BytesIO()
-    np.savez(content, **arrays)  # type: ignore[arg-type]
+    np.savez(content, **arrays)
     with atomic_save(str(path), part_file=part, overwrite_part=True) as file:
         file.write(content.getbuffer())  # type: ignore[union-attr]
 
@@ -241,6 +254,7 @@ def load_measurements(path: str | os.PathLike[str]) -> list[Measurement]:
     }
     vectors = dict(zip(a["vector_rows"].tolist(), a["vectors"], strict=True))
     earlier = dict(zip(a["vector_rows"].tolist(), a["earlier"], strict=True))
+    terms = split.from_arrays(a, rows)
     return [
         Measurement(
             epoch=int(a["epochs"][k]),
@@ -264,6 +278,7 @@ def load_measurements(path: str | os.PathLike[str]) -> list[Measurement]:
             seconds=float(a["seconds"][k]),
             critical_point=float(a["critical_point"][k]),
             reason=str(a["reason"][k]),
+            residual_term=terms[k],
         )
         for k in range(rows)
     ]

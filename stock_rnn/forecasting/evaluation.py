@@ -29,9 +29,10 @@ class Evaluation:
     """The result of evaluating a model on a series of prices.
 
     Attributes:
-        scores: name of a set of examples -> its score: "train" and "test" of the run's own
-            prices; of others "all", or `UNTIL_END` and `AFTER_END`, as far as they have
-            examples, where they overlap with the training.
+        scores: name of a set of examples -> its score: "train", "validation" if the run has
+            such examples, and "test" of the run's own prices; of others "all", or
+            `UNTIL_END` and `AFTER_END`, as far as they have examples, where they overlap
+            with the training.
         price_errors: name of a set -> the errors of its predictions as prices.
         predictions: a row a predicted price of the test set, or of all of other prices.
             Columns: date; kind, "open" or "close"; predicted, actual, persistence in the
@@ -61,9 +62,9 @@ class Evaluation:
 def evaluate(forecaster: Forecaster, prices: Prices | None = None) -> Evaluation:
     """Score a run's model, and write the result into the run's folder.
 
-    On the run's own prices its training and test sets are scored. On others all examples
-    are, and the files go into `evaluations/` of the folder, one folder a series. Where these
-    overlap in time with what the run was trained on, the examples after the training's end
+    On the run's own prices its training, validation and test sets are scored. On others all
+    examples are, and the files go into `evaluations/` of the folder, one folder a series. Where
+    these overlap in time with what the run was trained on, the examples after the training's end
     are scored apart from the rest: also other symbols move with what the model has seen.
 
     Args:
@@ -80,7 +81,8 @@ def evaluate(forecaster: Forecaster, prices: Prices | None = None) -> Evaluation
 def _on_own_prices(forecaster: Forecaster) -> Evaluation:
     prices = runs.read_prices(forecaster.run)
     dataset = dataset_of(forecaster.config, prices)
-    sets = {"train": dataset.train, "test": dataset.test}
+    sets = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
+    sets = {name: examples for name, examples in sets.items() if len(examples)}
     result = _evaluate(forecaster, dataset, prices, sets, dataset.test, forecaster.run.folder)
     line = _dropout(forecaster, dataset, result.scores["train"].mse)
     return dataclasses.replace(result, dropout=line)
@@ -119,11 +121,12 @@ def _on_others(forecaster: Forecaster, prices: Prices) -> Evaluation:
 
 
 def _training_span(dataset: StockDataSet) -> tuple[np.datetime64, np.datetime64]:
-    """The oldest and the newest date that the training examples read or predict."""
-    return (
-        dataset.input_dates(dataset.train[:1]).min(),
-        dataset.label_dates(dataset.train[-1:]).max(),
-    )
+    """The oldest and the newest date that the training read or predicted.
+
+    Validation belongs to it: by it the best epoch is chosen, and the training may stop.
+    """
+    newest = np.concatenate([dataset.train, dataset.validation])[-1:]
+    return dataset.input_dates(dataset.train[:1]).min(), dataset.label_dates(newest).max()
 
 
 def _shared(prices: Prices, trained_on: Prices, within: NDArray[np.bool_]) -> int:

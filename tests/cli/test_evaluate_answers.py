@@ -160,6 +160,21 @@ def test_prices_of_the_training_are_told_and_scored_apart(train_here, evaluate_h
     assert "after training's end skill" in lines[6]
 
 
+def test_validation_is_scored_apart_and_belongs_to_the_training_s_span(
+    train_here, evaluate_here, tmp_path
+):
+    closes = walk(200)
+    write_csv(tmp_path / "old.csv", closes[:100])
+    write_csv(tmp_path / "longer.csv", closes)
+    run = train_here("r", "--csv", "old.csv", "--validation-ratio", 0.2)
+    rows = {line.split()[0]: line.split()[1] for line in evaluate_here("r")[2:5]}
+    # 97 examples of 3 steps: 10 test, and of the other 87 the newest 18 validate.
+    assert rows == {"train": "69", "validation": "18", "test": "10"}
+    assert list(content(run, "final_predictions.json")["scores"]) == list(rows)
+    overlap = evaluate_here("r", "--csv", "longer.csv")[2]
+    assert overlap.startswith("overlap: 90 of 200 prices lie in the training's span")
+
+
 def test_prices_within_the_training_alone_give_no_verdict(train_here, evaluate_here):
     train_here("r", "--period", "1y")
     lines = evaluate_here("r", "--start", "2018-02-01", "--end", "2018-06-01")

@@ -6,6 +6,7 @@ from stock_rnn.forecasting.baselines import Predictor, fit_baselines
 from stock_rnn.forecasting.comparison import Comparison, compare
 from stock_rnn.forecasting.evaluation import Evaluation, evaluate
 from stock_rnn.forecasting.forecaster import Forecaster, load_run
+from stock_rnn.forecasting.horizon import NextPrices, predict_next
 from stock_rnn.forecasting.metrics import PriceError, Score, price_error, score
 from stock_rnn.forecasting.significance import DieboldMariano, diebold_mariano, holm
 
@@ -16,6 +17,7 @@ __all__ = [
     "Direction",
     "Evaluation",
     "Forecaster",
+    "NextPrices",
     "Predictor",
     "PriceError",
     "Scale",
@@ -28,6 +30,7 @@ __all__ = [
     "fit_baselines",
     "holm",
     "load_run",
+    "predict_next",
     "price_error",
     "score",
 ]

@@ -69,6 +69,15 @@ def test_the_autoregression_is_that_of_statsmodels():
     np.testing.assert_allclose([found.constant, *found.coefficients], expected.params, rtol=1e-8)
 
 
+def test_the_number_of_lags_is_that_of_the_lowest_bic():
+    for seed in range(15):
+        prices = noisy_prices(120, seed)
+        data = StockDataSet(prices, num_steps=6)
+        changes = np.diff(training_part(data, prices), prepend=np.log(prices[0]))
+        chosen = ar_select_order(changes, 6, ic="bic").ar_lags or [1]
+        assert len(Autoregression.fit(data).coefficients) == len(chosen)
+
+
 def test_the_autoregression_goes_on_several_steps_as_statsmodels_does():
     prices = autoregressive_prices(400)
     data = StockDataSet(prices, input_size=4, num_steps=3)
@@ -156,6 +165,7 @@ def test_a_random_split_fits_the_drawn_examples_alone():
     np.testing.assert_allclose([found.constant, *found.coefficients], expected, rtol=1e-6)
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 @pytest.mark.parametrize(
     "prices",
     [np.full(30, 5.0), np.tile([1.0, 2.0], 15), np.array([3.0, 1.0, 2.0]), 2.0 ** np.arange(40)],

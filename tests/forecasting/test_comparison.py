@@ -112,8 +112,9 @@ def test_a_shifted_line_is_found_out(shift, said):
     assert f"agree best with {said} (correlation 1.0000" in found.shift
 
 
-def test_of_opens_and_closes_no_price_is_called_yesterday_s():
-    data = StockDataSet(walk(200), np.repeat(weekdays(100), 2), num_steps=4)
+@pytest.mark.parametrize("dates", [np.repeat(weekdays(100), 2), weekdays(1000)[::5]])
+def test_of_opens_and_closes_and_of_weeks_no_price_is_called_yesterday_s(dates):
+    data = StockDataSet(walk(200), dates, num_steps=4)
     assert "with the price before (" in compared(data, data.persistence(data.test)).shift
 
 

@@ -1,7 +1,7 @@
 from .config import Config, resolve
 from .data import StockDataSet
 from .errors import UserError
-from .forecasting import Evaluation, Forecaster, evaluate, load_run
+from .forecasting import Evaluation, Forecaster, NextPrices, evaluate, load_run, predict_next
 from .network import build_model
 from .prices import Prices, load_prices
 from .training.train import train
@@ -12,6 +12,7 @@ __all__ = [
     "Config",
     "Evaluation",
     "Forecaster",
+    "NextPrices",
     "Prices",
     "StockDataSet",
     "UserError",
@@ -19,6 +20,7 @@ __all__ = [
     "evaluate",
     "load_prices",
     "load_run",
+    "predict_next",
     "resolve",
     "train",
 ]

@@ -11,6 +11,7 @@ import pytest
 import stock_rnn.curvature
 from stock_rnn.cli import compare, delete
 from stock_rnn.cli import evaluate as evaluate_command
+from stock_rnn.cli import predict as predict_command
 from stock_rnn.cli import reproduce as reproduce_command
 from stock_rnn.cli import runs as runs_command
 from stock_rnn.cli import train as train_command
@@ -109,6 +110,13 @@ def test_the_page_of_the_commands_lists_every_flag(command):
         assert f"`{word}" in section or f"`{negated}" in section, word
 
 
+def test_the_section_of_predict_lists_every_flag():
+    page = COMMANDS_PAGE.read_text(encoding="utf-8")
+    section = page.partition("## predict")[2].partition("\n## ")[0]
+    for (word,) in words_of(predict_command):
+        assert f"`{word}" in section, word
+
+
 @pytest.mark.parametrize("command", run_commands)
 def test_the_section_of_runs_lists_every_flag(command):
     page = COMMANDS_PAGE.read_text(encoding="utf-8")
@@ -119,7 +127,7 @@ def test_the_section_of_runs_lists_every_flag(command):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 def test_flags_exist(page):
-    commands = (train_command, evaluate_command, reproduce_command, *run_commands)
+    commands = (train_command, evaluate_command, predict_command, reproduce_command, *run_commands)
     known = " ".join(command._parser().format_help() for command in commands)
     # TensorBoard's, Dask's and pip's.
     known += " --logdir --nthreads --nworkers --constraint --editable"

@@ -19,6 +19,8 @@ from stock_rnn.errors import UserError
 from stock_rnn.files import remove_old_part_files
 
 if TYPE_CHECKING:
+    from stock_rnn.forecasting.accuracy import Accuracy
+    from stock_rnn.forecasting.comparison import Comparison
     from stock_rnn.forecasting.evaluation import Evaluation
 
 
@@ -96,6 +98,11 @@ def main(argv: Sequence[str] | None = None, *, program: str = "evaluate.py") -> 
         print(result.verdict)
         if result.dropout:
             print(result.dropout)
+        if result.comparison:
+            print(comparison_table(result.comparison))
+        if result.comparison and result.baseline_verdict:
+            print(result.baseline_verdict)
+            print(result.comparison.shift)
         files = list(result.files)
         if arguments.spectrum is not None:
             from stock_rnn.forecasting.spectra import describe_spectrum
@@ -139,3 +146,57 @@ def table(result: Evaluation) -> str:
             )
         )
     return aligned(rows)
+
+
+def comparison_table(comparison: Comparison) -> str:
+    """The forecasts of one set as aligned text, a row a forecast, 100 columns wide at most."""
+    heading = (
+        f"{comparison.name}: the model beside baselines; p of equal squared errors "
+        "(Diebold-Mariano, Holm)"
+    )
+    rows: list[tuple[str, ...]] = [
+        (
+            *("", "MSE", "MAE", "RMSE", "MAPE", "MASE", "RMSSE"),
+            *("skill, 95 %", "direction", "p"),
+        )
+    ]
+    for name, each in comparison.accuracies.items():
+        rows.append(
+            (
+                name,
+                f"{each.score.mse:.2e}",
+                f"{each.mae:.2e}",
+                _price_cell(each.rmse_price),
+                f"{each.mape:.2f}",
+                *(f"{value:.2f}" if value == value else "-" for value in (each.mase, each.rmsse)),
+                _skill_cell(each),
+                _direction_cell(each),
+                _p_cell(comparison.adjusted.get(name, math.nan)),
+            )
+        )
+    return f"{heading}\n{aligned(rows)}"
+
+
+def _price_cell(value: float) -> str:
+    return f"{value:,.0f}" if 1e3 <= value < 1e6 else f"{value:.4g}"
+
+
+def _skill_cell(each: Accuracy) -> str:
+    if each.score.skill != each.score.skill:
+        return "-"
+    low, high = each.score.interval
+    interval = "" if each.score.no_interval else f" [{low:+.2f},{high:+.2f}]"
+    return f"{each.score.skill:+.2f}{interval}"
+
+
+def _direction_cell(each: Accuracy) -> str:
+    if each.direction.count == 0:
+        return "-"
+    low, high = each.direction.interval
+    return f"{each.direction.share:.0%} [{100 * low:.0f},{100 * high:.0f}]"
+
+
+def _p_cell(value: float) -> str:
+    if value != value:
+        return "-"
+    return "<.001" if value < 0.001 else f"{value:.3f}"

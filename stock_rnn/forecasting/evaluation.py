@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from stock_rnn.data import StockDataSet, dataset_of
 from stock_rnn.errors import UserError
 from stock_rnn.files import atomic_write, write_json
+from stock_rnn.forecasting.accuracy import Scale
+from stock_rnn.forecasting.baselines import Predictor, fit_baselines
+from stock_rnn.forecasting.comparison import MODEL, Comparison, compare
 from stock_rnn.forecasting.figures import predictions_figure
 from stock_rnn.forecasting.forecaster import Forecaster
 from stock_rnn.forecasting.metrics import PriceError, Score, price_error, score
@@ -29,9 +32,10 @@ class Evaluation:
     """The result of evaluating a model on a series of prices.
 
     Attributes:
-        scores: name of a set of examples -> its score: "train" and "test" of the run's own
-            prices; of others "all", or `UNTIL_END` and `AFTER_END`, as far as they have
-            examples, where they overlap with the training.
+        scores: name of a set of examples -> its score: "train", "validation" if the run has
+            such examples, and "test" of the run's own prices; of others "all", or
+            `UNTIL_END` and `AFTER_END`, as far as they have examples, where they overlap
+            with the training.
         price_errors: name of a set -> the errors of its predictions as prices.
         predictions: a row a predicted price of the test set, or of all of other prices.
             Columns: date; kind, "open" or "close"; predicted, actual, persistence in the
@@ -40,6 +44,7 @@ class Evaluation:
         overlap: one line on prices that lie in the span of the training; None if none do.
         dropout: one line on what dropout adds to the training loss; None if there is no
             dropout, or the prices are not the run's own.
+        comparison: the model beside the baselines on the last set of `scores`.
     """
 
     scores: dict[str, Score]
@@ -48,6 +53,7 @@ class Evaluation:
     files: tuple[Path, ...]
     overlap: str | None = None
     dropout: str | None = None
+    comparison: Comparison | None = None
 
     @property
     def verdict(self) -> str:
@@ -57,14 +63,26 @@ class Evaluation:
             return "no verdict: nothing here lies after the training's end"
         return last.verdict(name)
 
+    @property
+    def baseline_verdict(self) -> str | None:
+        """In words: whether the model beats the best baseline at 5 %.
+
+        None if nothing lies after the training's end, or nothing was compared.
+        """
+        if self.comparison is None or self.comparison.name == UNTIL_END:
+            return None
+        return self.comparison.sentence
+
 
 def evaluate(forecaster: Forecaster, prices: Prices | None = None) -> Evaluation:
     """Score a run's model, and write the result into the run's folder.
 
-    On the run's own prices its training and test sets are scored. On others all examples
-    are, and the files go into `evaluations/` of the folder, one folder a series. Where these
-    overlap in time with what the run was trained on, the examples after the training's end
+    On the run's own prices its training, validation and test sets are scored. On others all
+    examples are, and the files go into `evaluations/` of the folder, one folder a series. Where
+    these overlap in time with what the run was trained on, the examples after the training's end
     are scored apart from the rest: also other symbols move with what the model has seen.
+
+    Beside the model stand baselines that are fitted on the training examples alone.
 
     Args:
         forecaster: as `load_run` gives it.
@@ -80,8 +98,10 @@ def evaluate(forecaster: Forecaster, prices: Prices | None = None) -> Evaluation
 def _on_own_prices(forecaster: Forecaster) -> Evaluation:
     prices = runs.read_prices(forecaster.run)
     dataset = dataset_of(forecaster.config, prices)
-    sets = {"train": dataset.train, "test": dataset.test}
-    result = _evaluate(forecaster, dataset, prices, sets, dataset.test, forecaster.run.folder)
+    sets = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
+    sets = {name: examples for name, examples in sets.items() if len(examples)}
+    folder = forecaster.run.folder
+    result = _evaluate(forecaster, dataset, prices, sets, dataset.test, folder, trained_on=dataset)
     line = _dropout(forecaster, dataset, result.scores["train"].mse)
     return dataclasses.replace(result, dropout=line)
 
@@ -101,7 +121,8 @@ def _dropout(forecaster: Forecaster, dataset: StockDataSet, mse: float) -> str |
 def _on_others(forecaster: Forecaster, prices: Prices) -> Evaluation:
     dataset = dataset_of(forecaster.config, prices)
     trained_on = runs.read_prices(forecaster.run)
-    first, last = _training_span(dataset_of(forecaster.config, trained_on))
+    training = dataset_of(forecaster.config, trained_on)
+    first, last = _training_span(training)
     everything = np.arange(len(dataset), dtype=np.int32)
     sets, overlap = {"all": everything}, None
     if (within := (prices.dates >= first) & (prices.dates <= last)).any():
@@ -114,16 +135,17 @@ def _on_others(forecaster: Forecaster, prices: Prices) -> Evaluation:
             "them are the prices that it was trained on"
         )
     folder = forecaster.run.evaluations / runs.series_name(prices)
-    result = _evaluate(forecaster, dataset, prices, sets, everything, folder)
+    result = _evaluate(forecaster, dataset, prices, sets, everything, folder, trained_on=training)
     return dataclasses.replace(result, overlap=overlap)
 
 
 def _training_span(dataset: StockDataSet) -> tuple[np.datetime64, np.datetime64]:
-    """The oldest and the newest date that the training examples read or predict."""
-    return (
-        dataset.input_dates(dataset.train[:1]).min(),
-        dataset.label_dates(dataset.train[-1:]).max(),
-    )
+    """The oldest and the newest date that the training read or predicted.
+
+    Validation belongs to it: by it the best epoch is chosen, and the training may stop.
+    """
+    newest = np.concatenate([dataset.train, dataset.validation])[-1:]
+    return dataset.input_dates(dataset.train[:1]).min(), dataset.label_dates(newest).max()
 
 
 def _shared(prices: Prices, trained_on: Prices, within: NDArray[np.bool_]) -> int:
@@ -145,6 +167,8 @@ def _evaluate(
     sets: Mapping[str, NDArray[np.integer]],
     shown: NDArray[np.integer],
     folder: Path,
+    *,
+    trained_on: StockDataSet,
 ) -> Evaluation:
     """Score each set; write and draw the predictions of the examples `shown`."""
     predicted = {
@@ -164,13 +188,30 @@ def _evaluate(
     # Those of one set, or of several in turn.
     newest = np.concatenate(list(predicted.values()))[-len(shown) :]
     table = _prediction_table(dataset, shown, newest)
-    result = Evaluation(scores, errors, table, ())
+    last = list(sets)[-1]
+    baselines = fit_baselines(trained_on)
+    compared = _compare(last, dataset, sets[last], predicted[last], baselines, trained_on)
+    result = Evaluation(scores, errors, table, (), comparison=compared)
     folder = forecaster.folder_in(folder)
     try:
         files = _write(folder, forecaster, dataset, prices, result)
     except OSError as error:
         raise UserError(f"cannot write to {folder}: {error.strerror}") from error
     return dataclasses.replace(result, files=files)
+
+
+def _compare(
+    name: str,
+    dataset: StockDataSet,
+    examples: NDArray[np.integer],
+    predicted: NDArray[np.floating],
+    baselines: Mapping[str, Predictor],
+    trained_on: StockDataSet,
+) -> Comparison:
+    """Compare a model's predictions with those of baselines on one set of examples."""
+    others = {which: each.predict_examples(dataset, examples) for which, each in baselines.items()}
+    scale = Scale.of_training(trained_on)
+    return compare(name, dataset, examples, {MODEL: predicted, **others}, scale)
 
 
 def _prediction_table(
@@ -209,6 +250,8 @@ def _write(
             "final_predictions.csv",
             "predictions_normalized.png" if dataset.normalized else "predictions.png",
             "predictions_price.png",
+            "comparison.json",
+            "comparison.csv",
         )
     )
     content = {
@@ -234,6 +277,10 @@ def _write(
         figure = predictions_figure(table, suffix, title=title, ylabel=ylabel)
         with atomic_write(path) as part:
             figure.savefig(part)
+    if result.comparison is not None:
+        write_json(files[4], result.comparison.to_dict())
+        with atomic_write(files[5]) as part:
+            result.comparison.to_frame().to_csv(part, index=False)
     return files
 
 

@@ -66,6 +66,22 @@ class Forecaster:
             UserError: too few prices, one that is not positive and finite, or no opening
                 prices where the run reads them.
         """
+        inputs, last = self.newest_windows(prices)
+        predicted = self.predict_windows(inputs)[0]
+        return (predicted + 1.0) * last if self.config.normalized else predicted
+
+    def newest_windows(self, prices: Prices | ArrayLike) -> tuple[NDArray[np.float64], float]:
+        """The network's input at the newest prices, and the last of them.
+
+        Args:
+            prices: as of `predict`.
+
+        Returns:
+            (1, T, N), in the units that the network reads; a price.
+
+        Raises:
+            UserError: as `predict`.
+        """
         if isinstance(prices, Prices):
             prices = series_of(prices, open_and_close=self.config.open_and_close)[1]
         prices = np.asarray(prices, dtype=np.float64)
@@ -79,12 +95,11 @@ class Forecaster:
             raise UserError("predict needs positive and finite prices")
         windows = prices[-count * size :].reshape(count, size)
         if not self.config.normalized:
-            return self.predict_windows(windows[None])[0]
+            return windows[None], float(prices[-1])
         # Unlike in a data set, the price before the first window is known.
         bases = base_prices(windows)
         bases[0] = prices[-count * size - 1]
-        predicted = self.predict_windows((windows / bases[:, None] - 1.0)[None])[0]
-        return (predicted + 1.0) * prices[-1]
+        return (windows / bases[:, None] - 1.0)[None], float(prices[-1])
 
     def predict_examples(
         self, dataset: StockDataSet, examples: NDArray[np.integer], *, dropout: bool = False

@@ -131,6 +131,9 @@ def _interval(
 ) -> tuple[float, float]:
     if len(errors) < MIN_EXAMPLES or reference.mean() == 0 or not np.isfinite(errors).all():
         return float("nan"), float("nan")
+    if np.array_equal(errors, reference):
+        # Persistence itself, in every sample.
+        return 0.0, 0.0
     from arch.bootstrap import StationaryBootstrap, optimal_block_length
 
     # The bootstrap's cost grows with the number of errors: neighbours are summed into at

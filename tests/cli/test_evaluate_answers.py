@@ -160,10 +160,58 @@ def test_prices_of_the_training_are_told_and_scored_apart(train_here, evaluate_h
     assert "after training's end skill" in lines[6]
 
 
+def test_validation_is_scored_apart_and_belongs_to_the_training_s_span(
+    train_here, evaluate_here, tmp_path
+):
+    closes = walk(200)
+    write_csv(tmp_path / "old.csv", closes[:100])
+    write_csv(tmp_path / "longer.csv", closes)
+    run = train_here("r", "--csv", "old.csv", "--validation-ratio", 0.2)
+    rows = {line.split()[0]: line.split()[1] for line in evaluate_here("r")[2:5]}
+    # 97 examples of 3 steps: 10 test, and of the other 87 the newest 18 validate.
+    assert rows == {"train": "69", "validation": "18", "test": "10"}
+    assert list(content(run, "final_predictions.json")["scores"]) == list(rows)
+    overlap = evaluate_here("r", "--csv", "longer.csv")[2]
+    assert overlap.startswith("overlap: 90 of 200 prices lie in the training's span")
+
+
+def test_baselines_stand_beside_the_model_in_the_table_and_in_the_files(train_here, evaluate_here):
+    run = train_here("r", "--period", "2y")
+    lines = evaluate_here("r")
+    found = content(run, "comparison.json")
+    (at,) = (i for i, line in enumerate(lines) if line.startswith("test: the model beside"))
+    rows = [re.split(r"  +", line) for line in lines[at + 2 : at + 8]]
+    assert [row[0] for row in rows] == list(found["forecasts"])
+    assert [row[1] for row in rows] == [f"{e['mse']:.2e}" for e in found["forecasts"].values()]
+    assert lines[at + 8 : at + 10] == [found["sentence"], found["shift"]]
+    # The model's own errors, as its predictions have them.
+    table = pd.read_csv(run / "final_predictions.csv")
+    model = found["forecasts"]["model"]
+    assert model["mae"] == pytest.approx((table.predicted - table.actual).abs().mean())
+    percent = ((table.predicted_price - table.actual_price) / table.actual_price).abs().mean()
+    assert model["mape"] == pytest.approx(100 * percent)
+    assert list(pd.read_csv(run / "comparison.csv").forecast) == list(found["forecasts"])
+
+
+def test_on_other_prices_the_baselines_are_those_of_the_training(
+    train_here, evaluate_here, tmp_path
+):
+    # A price that rises by 1 % a day, and one that falls by 1 %.
+    write_csv(tmp_path / "up.csv", 100 * 1.01 ** np.arange(60))
+    write_csv(tmp_path / "down.csv", 100 * 0.99 ** np.arange(60), start="2021-01-01")
+    run = train_here("r", "--csv", "up.csv")
+    evaluate_here("r", "--csv", "down.csv")
+    drift = content(run, "evaluations/*/comparison.json")["forecasts"]["drift"]
+    assert drift["mae"] == pytest.approx(0.02)
+    assert drift["mase"] == pytest.approx(2.0)
+    assert drift["direction_share"] == 0
+
+
 def test_prices_within_the_training_alone_give_no_verdict(train_here, evaluate_here):
     train_here("r", "--period", "1y")
     lines = evaluate_here("r", "--start", "2018-02-01", "--end", "2018-06-01")
     assert "no verdict: nothing here lies after the training's end" in lines
+    assert not any("best baseline" in line for line in lines)
 
 
 def test_another_symbol_on_the_days_of_the_training_shares_no_prices(train_here, evaluate_here):

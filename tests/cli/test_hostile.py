@@ -287,6 +287,28 @@ REFUSED = {
     "a study without seeds": (["reproduce", "--seeds", "0"], "--seeds"),
     "a study of no csv": (["reproduce", "--quick", "--csv", "Kurse €.csv"], "Kurse €.csv"),
     "a quick study without sweeps": (["reproduce", "--quick", "--no-sweeps"], "--no-sweeps"),
+    "predict by no run": (["predict", "absent"], "no run at models/absent"),
+    "predict by a foreign folder": (["predict", "foreign"], "no run at models/foreign"),
+    "predict by a third model": (["predict", "small", "--model", "first"], "one of last, best"),
+    "predict no days": (["predict", "small", "--horizon", "0"], "--horizon must be 1 to 1000"),
+    "predict for ever": (["predict", "small", "--horizon", "9999"], "--horizon must be 1 to"),
+    "predict days in words": (["predict", "small", "--horizon", "ten"], "--horizon"),
+    "predict all": (["predict", "small", "--coverage", "1"], "--coverage must be above 0"),
+    "predict by no number": (
+        ["predict", "small", "--coverage", "nan"],
+        "--coverage must be above 0",
+    ),
+    "predict by no calendar": (["predict", "small", "--calendar", "Mars"], "--calendar must be"),
+    "predict by a name with a space": (
+        ["predict", "small", "--calendar", " "],
+        "--calendar must be",
+    ),
+    "predict by a wrong flag": (["predict", "--horizn", "3"], "Did you mean --horizon?"),
+    "predict from no csv": (["predict", "small", "--csv", "Kurse €.csv"], "Kurse €.csv"),
+    "predict from too few": (
+        ["predict", "small", "--start", "2018-12-28", "--end", "2018-12-31"],
+        "2 prices are too few: the model reads 4",
+    ),
     "delete without a terminal": (["delete", "small"], "--yes"),
     "delete one that is not there too": (["delete", "small", "absent", "--yes"], "models/absent"),
 }

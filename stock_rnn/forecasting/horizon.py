@@ -1,0 +1,267 @@
+"""The prices that follow the newest ones, with intervals from measured errors."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from stock_rnn.config import Config
+from stock_rnn.data import StockDataSet, dataset_of
+from stock_rnn.errors import UserError
+from stock_rnn.forecasting.baselines import label_starts, series
+from stock_rnn.forecasting.forecaster import Forecaster
+from stock_rnn.forecasting.metrics import Score, score
+from stock_rnn.forecasting.trading_days import TradingDays, next_trading_days
+from stock_rnn.prices import Prices
+from stock_rnn.training import runs
+
+FloatArray = NDArray[np.float64]
+
+#: The most trading days that are predicted.
+MAX_HORIZON = 1000
+
+NOTICE = "a measured forecast, and no advice to buy or sell"
+
+# Origins of which the errors are measured at once.
+_BATCH = 4096
+
+
+@dataclasses.dataclass(frozen=True)
+class NextPrices:
+    """The predicted prices of the next trading days.
+
+    Attributes:
+        run: the run's name.
+        prices: the prices that are followed.
+        last_price: the newest one.
+        table: a row a price. Columns: date; kind, "open" or "close"; step, from 1; predicted, low,
+            high, persistence: prices; measured: how many errors the interval comes from. low and
+            high are nan where these are too few.
+        coverage: of the intervals.
+        intervals: one line on what the intervals come from.
+        days: the calendar.
+        score: of the model on its test examples, one window ahead.
+    """
+
+    run: str
+    prices: Prices
+    last_price: float
+    table: pd.DataFrame
+    coverage: float
+    intervals: str
+    days: TradingDays
+    score: Score
+
+    @property
+    def verdict(self) -> str:
+        """In words: whether the model beats guessing no change."""
+        return self.score.verdict("test")
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it for JSON: null where a number is undefined."""
+        rows = self.table.assign(date=self.table["date"].astype(str))
+        skill, ends = self.score.skill, self.score.interval
+        return {
+            "run": self.run,
+            "symbol": self.prices.symbol,
+            "source": self.prices.source,
+            "last_date": str(self.prices.dates[-1].astype("datetime64[D]")),
+            "last_price": self.last_price,
+            "calendar": self.days.calendar,
+            "calendar_note": self.days.note,
+            "coverage": self.coverage,
+            "intervals": self.intervals,
+            "skill": skill if math.isfinite(skill) else None,
+            "skill_interval": list(ends) if np.isfinite(ends).all() else None,
+            "verdict": self.verdict,
+            "notice": NOTICE,
+            "predictions": [
+                {name: None if value != value else value for name, value in row.items()}
+                for row in rows.to_dict("records")
+            ],
+        }
+
+
+def predict_next(
+    forecaster: Forecaster,
+    prices: Prices,
+    *,
+    horizon: int | None = None,
+    coverage: float = 0.9,
+    calendar: str | None = None,
+) -> NextPrices:
+    """Predict the prices of the next trading days.
+
+    Beyond the first window the predictions are read in place of prices. The interval of a
+    price h steps ahead is predicted · exp(±q_h), and never narrower than that of the step
+    before. q_h is the ⌈(n + 1) · coverage⌉-th smallest of |log(actual / predicted)|, measured h
+    steps ahead from each of the run's test examples, which had no part in the training. For
+    errors that are exchangeable in time, such an interval covers with at least this
+    probability (split-conformal prediction; Lei et al. 2018, section 2.2); markets only come
+    near to that.
+
+    Args:
+        forecaster: as `load_run` gives it.
+        prices: what is to be followed; the newest T·N + 1 are read.
+        horizon: trading days, 1 to `MAX_HORIZON`; None: as many as the next N prices touch.
+        coverage: in (0, 1).
+        calendar: as `next_trading_days`.
+
+    Raises:
+        UserError: too few prices, an argument is out of range, the model predicts a price that
+            is not positive, or the run's own prices are damaged.
+    """
+    config = forecaster.config
+    a_day = 2 if config.open_and_close else 1
+    horizon = -(-config.input_size // a_day) if horizon is None else horizon
+    if not 1 <= horizon <= MAX_HORIZON:
+        raise UserError(f"--horizon must be 1 to {MAX_HORIZON} days. Received: {horizon}")
+    if not 0 < coverage < 1:
+        raise UserError(f"--coverage must be above 0 and below 1. Received: {coverage}")
+    needed = config.num_steps * config.input_size + config.normalized
+    if len(prices) * a_day < needed:
+        raise UserError(
+            f"{prices.symbol}: {len(prices) * a_day} prices are too few: the model reads "
+            f"{needed}; take a longer --period"
+        )
+    days = next_trading_days(prices, horizon, calendar)
+    steps = horizon * a_day
+    inputs, last = forecaster.newest_windows(prices)
+    predicted = predict_ahead(forecaster, inputs, np.array([last]), steps)[0]
+    if not (np.isfinite(predicted).all() and (predicted > 0).all()):
+        raise UserError(
+            f"{forecaster.run.folder} predicts a price that is not positive and finite, at step "
+            f"{int(np.argmin(np.isfinite(predicted) & (predicted > 0))) + 1}: take a shorter "
+            "--horizon, or train again"
+        )
+    dataset = dataset_of(config, runs.read_prices(forecaster.run))
+    errors = errors_ahead(forecaster, dataset, dataset.test, steps)
+    reach, counts = interval_reach(errors, coverage)
+    table = pd.DataFrame(
+        {
+            "date": np.repeat(days.days, a_day),
+            "kind": np.tile(["open", "close"][-a_day:], horizon),
+            "step": np.arange(1, steps + 1),
+            "predicted": predicted,
+            "low": predicted * np.exp(-reach),
+            "high": predicted * np.exp(reach),
+            "persistence": last,
+            "measured": counts,
+        }
+    )
+    return NextPrices(
+        run=forecaster.run.name,
+        prices=prices,
+        last_price=last,
+        table=table,
+        coverage=coverage,
+        intervals=_describe_intervals(config, dataset, prices, coverage, reach),
+        days=days,
+        score=_test_score(forecaster, dataset),
+    )
+
+
+def predict_ahead(
+    forecaster: Forecaster, inputs: FloatArray, last: FloatArray, steps: int
+) -> FloatArray:
+    """Predict several windows ahead, each from the predictions before it.
+
+    Args:
+        forecaster: the model.
+        inputs: (k, T, N), in the units that the network reads.
+        last: (k,), the newest price of each.
+        steps: prices to predict.
+
+    Returns:
+        (k, steps) prices.
+    """
+    found: list[FloatArray] = []
+    for _ in range(-(-steps // forecaster.config.input_size)):
+        predicted = forecaster.predict_windows(inputs)
+        # A network may diverge when it reads its own predictions.
+        with np.errstate(over="ignore", invalid="ignore"):
+            normalized = forecaster.config.normalized
+            found.append((predicted + 1.0) * last[:, None] if normalized else predicted)
+        last = found[-1][:, -1]
+        # A normalized window is relative to the window before it, as the network predicts it.
+        inputs = np.concatenate([inputs[:, 1:], predicted[:, None]], axis=1)
+    return np.concatenate(found, axis=1)[:, :steps]
+
+
+def errors_ahead(
+    forecaster: Forecaster, dataset: StockDataSet, examples: NDArray[np.integer], steps: int
+) -> FloatArray:
+    """The errors at each step ahead, measured from each of some examples on.
+
+    Returns:
+        (k, steps), |log(actual / predicted)| of prices: nan where the data set has ended, inf
+        where the prediction is not a positive price.
+    """
+    parts = []
+    for start in range(0, len(examples), _BATCH):
+        part = examples[start : start + _BATCH]
+        inputs = np.asarray(dataset.inputs(part), np.float64)
+        last = np.asarray(dataset.label_bases(part), np.float64)
+        parts.append(predict_ahead(forecaster, inputs, last, steps))
+    predicted = np.concatenate(parts)
+    at = label_starts(dataset, examples)[:, None] + np.arange(steps)
+    prices = series(dataset)
+    actual = np.where(at < len(prices), prices[np.minimum(at, len(prices) - 1)], np.nan)
+    possible = np.isfinite(predicted) & (predicted > 0)
+    errors = np.abs(np.log(actual / np.where(possible, predicted, 1.0)))
+    return np.where(possible | np.isnan(actual), errors, np.inf)
+
+
+def interval_reach(errors: FloatArray, coverage: float) -> tuple[FloatArray, NDArray[np.int64]]:
+    """How far intervals reach at each step: q_h of `predict_next`.
+
+    Args:
+        errors: (k, steps), not negative, nan where not measured.
+        coverage: in (0, 1).
+
+    Returns:
+        (steps,), ascending; nan from the first step on that has too few errors.
+        (steps,), how many errors each step has.
+    """
+    counts = np.isfinite(errors) | np.isinf(errors)
+    numbers = counts.sum(axis=0)
+    # Rounding must not lift a whole number to the next.
+    ranks = np.ceil((numbers + 1) * coverage - 1e-9).astype(np.int64)
+    # nan comes last.
+    ordered = np.sort(errors, axis=0)
+    reach = np.array(
+        [
+            ordered[rank - 1, step] if rank <= number else np.nan
+            for step, (rank, number) in enumerate(zip(ranks, numbers, strict=True))
+        ]
+    )
+    reach = np.where(np.isfinite(reach), reach, np.nan)
+    # Too few at a step are too few at all later ones: nan stays.
+    return np.maximum.accumulate(reach), numbers
+
+
+def _describe_intervals(
+    config: Config, dataset: StockDataSet, prices: Prices, coverage: float, reach: FloatArray
+) -> str:
+    count = f"{len(dataset.test):,} test examples"
+    if np.isnan(reach).all():
+        return f"no intervals: {count} are too few for {100 * coverage:g} %"
+    other = "" if dataset.symbol == prices.symbol else f" of {dataset.symbol}, not {prices.symbol}"
+    ended = int(np.isnan(reach).sum())
+    without = f"; too few for the last {ended}" if ended else ""
+    # Of a random split, what follows a test example may have been trained on.
+    random = "; of a random split, so those of later steps may be too narrow"
+    return (
+        f"intervals from the errors on the {count} of the training's prices{other}, measured at "
+        f"each step ahead{without}{random if config.split == 'random' else ''}"
+    )
+
+
+def _test_score(forecaster: Forecaster, dataset: StockDataSet) -> Score:
+    predicted = forecaster.predict_examples(dataset, dataset.test)
+    return score(dataset.labels(dataset.test), predicted, dataset.persistence(dataset.test))

@@ -21,7 +21,7 @@ SPLITS = ("chronological", "random")
 ALIGNS = ("oldest", "newest")
 CELLS = ("lstm", "gru", "simple_rnn")
 INITS = ("keras", "tf1")
-OPTIMIZERS = ("sgd", "rmsprop", "rmsprop-tf1", "adam")
+OPTIMIZERS = ("gd", "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "rmsprop-tf1", "adam")
 SPECTRA = ("exact", "density")
 SHUFFLES = ("batches", "windows")
 
@@ -30,6 +30,16 @@ PRICE_SETTINGS = (
     *("symbol", "source", "csv", "date_column", "close_column", "decimal"),
     *("period", "start", "end"),
 )
+
+#: Setting -> the optimizers whose formula has it.
+HYPERPARAMETERS = {
+    "momentum": ("momentum", "nesterov"),
+    "rho": ("rmsprop", "rmsprop-tf1"),
+    "beta_1": ("adam",),
+    "beta_2": ("adam",),
+    "epsilon": ("adagrad", "rmsprop", "rmsprop-tf1", "adam"),
+    "initial_accumulator_value": ("adagrad",),
+}
 
 # The settings of runs of the first version, which had none of these and measured nothing.
 _UNMEASURED = {"hessian_every": 0, "hessian_samples": 2048, "hessian_tol": 0.01}
@@ -132,7 +142,36 @@ class Config:
     )
     init: str = _setting("keras", "initial weights: Keras's or TensorFlow 1's", choices=INITS)
 
-    optimizer: str = _setting("rmsprop", "optimizer", choices=OPTIMIZERS)
+    optimizer: str = _setting(
+        "rmsprop", "optimizer; gd: a batch of all training examples", choices=OPTIMIZERS
+    )
+    momentum: float = _setting(
+        0.9, "share of the last step in the next (momentum, nesterov)", at_least=0, below=1
+    )
+    rho: float = _setting(
+        0.9,
+        "share that the mean of squared gradients keeps in a step (rmsprop, rmsprop-tf1)",
+        at_least=0,
+        below=1,
+    )
+    beta_1: float = _setting(
+        0.9, "share that the mean gradient keeps in a step (adam)", at_least=0, below=1
+    )
+    beta_2: float = _setting(
+        0.999,
+        "share that the mean of squared gradients keeps in a step (adam)",
+        at_least=0,
+        below=1,
+    )
+    epsilon: float | None = _setting(
+        None,
+        "what is added to the squared gradients (adam: to their root); without it 1e-7, or 1e-10 "
+        "(rmsprop-tf1)",
+        above=0,
+    )
+    initial_accumulator_value: float = _setting(
+        0.1, "sum of squared gradients before the first step (adagrad)", at_least=0
+    )
     init_learning_rate: float = _setting(0.001, "learning rate of the first epochs", above=0)
     learning_rate_decay: float = _setting(
         0.99, "factor on the learning rate in each epoch after --init-epoch", above=0, at_most=1
@@ -228,10 +267,21 @@ class Config:
             found["test_ratio"] = "is of --split chronological alone, and the split is random"
         if self.start is not None or self.end is not None:
             found["period"] = "counts for nothing beside --start or --end"
+        for name, optimizers in HYPERPARAMETERS.items():
+            if self.optimizer not in optimizers:
+                found[name] = f"is of --optimizer {' or '.join(optimizers)} alone"
+        if self.optimizer == "gd":
+            whole = "counts for nothing: --optimizer gd has one batch, all training examples"
+            found |= {"batch_size": whole, "shuffle": whole}
         if self.hessian_every == 0:
             unmeasured = "counts for nothing: --hessian-every 0 measures no curvature"
             found |= {"hessian_tol": unmeasured, "hessian_samples": unmeasured}
         return found
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """Those of the optimizer by name; without the ones that it has a default of its own for."""
+        own = (name for name, users in HYPERPARAMETERS.items() if self.optimizer in users)
+        return {name: value for name in own if (value := getattr(self, name)) is not None}
 
     def on_other_prices(self, given: Mapping[str, Any]) -> Config:
         """The same settings on the prices that are named.
@@ -377,6 +427,7 @@ def _check_day(name: str, value: str | None) -> None:
 _NEWEST = {
     *("date_column", "close_column", "decimal", "align"),
     *("validation_ratio", "early_stopping"),
+    *HYPERPARAMETERS,
 }
 
 _REPORT = {"num_layers": 1, "lstm_size": 32, "max_epoch": 50, "num_steps": 3}

@@ -142,13 +142,15 @@ def compiled(config: Config, dataset: StockDataSet) -> tuple[keras.Model, EpochT
         init=config.init,
     )
     trained = keras.Model(model.inputs, model.outputs, name="trainer")
-    optimizer = make_optimizer(config.optimizer, config.init_learning_rate)
+    optimizer = make_optimizer(
+        config.optimizer, config.init_learning_rate, **config.hyperparameters()
+    )
     trained.compile(optimizer=optimizer, loss=LOSS, jit_compile=False)
     optimizer.build(trained.trainable_variables)
     trainer = EpochTrainer(
         trained,
         dataset,
-        batch_size=config.batch_size,
+        batch_size=len(dataset.train) if config.optimizer == "gd" else config.batch_size,
         shuffle=config.shuffle,
         seed=config.seed,
     )

@@ -65,7 +65,11 @@ def test_the_preconditioner_is_the_root_of_the_accumulators(momentum):
 
 def test_optimizers_by_name():
     kinds = {
+        "gd": keras.optimizers.SGD,
         "sgd": keras.optimizers.SGD,
+        "momentum": keras.optimizers.SGD,
+        "nesterov": keras.optimizers.SGD,
+        "adagrad": keras.optimizers.Adagrad,
         "rmsprop": keras.optimizers.RMSprop,
         "rmsprop-tf1": RMSPropTF1,
         "adam": keras.optimizers.Adam,
@@ -74,5 +78,5 @@ def test_optimizers_by_name():
         optimizer = make_optimizer(name, 0.25)
         assert type(optimizer) is kind
         assert float(optimizer.learning_rate) == 0.25
-    with pytest.raises(ValueError, match=r"one of sgd.*Received: 'rmsporp'"):
+    with pytest.raises(ValueError, match=r"one of gd, sgd.*Received: 'rmsporp'"):
         make_optimizer("rmsporp", 0.1)

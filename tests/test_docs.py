@@ -130,7 +130,7 @@ def test_flags_exist(page):
 def flag_row(field):
     """The beginning of the row of a setting: its flag and its default."""
     words = {None: "", True: "yes", False: "no"}
-    is_word = field.type != "int" and field.default in words
+    is_word = field.type not in ("int", "float") and field.default in words
     default = words[field.default] if is_word else f"`{field.default}`"
     return f"| `{flag(field.name)}` | {default} |"
 

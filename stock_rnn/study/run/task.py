@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import time
 from typing import Any
@@ -42,7 +41,6 @@ def run_task(task: Task, prices: Prices) -> Record:
     finally:
         # Graphs of finished runs would fill the memory of a long-lived worker.
         keras.backend.clear_session()
-        gc.collect()
 
 
 def _use_one_thread() -> None:

@@ -144,6 +144,7 @@ class RunTensorBoard(keras.callbacks.Callback):
             data.labels(examples).ravel(),
             predicted[-len(examples) :].ravel(),
             persistence=data.persistence(examples).ravel(),
+            kinds=data.label_kinds(examples).ravel(),
             title=f"{data.symbol}: newest {data.monitored_name} predictions",
             ylabel="change since the window before" if data.normalized else "price",
         )

@@ -22,6 +22,7 @@ ALIGNS = ("oldest", "newest")
 CELLS = ("lstm", "gru", "simple_rnn")
 INITS = ("keras", "tf1")
 OPTIMIZERS = ("gd", "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "rmsprop-tf1", "adam")
+PERTURBS = ("always", "stuck")
 SPECTRA = ("exact", "density")
 SHUFFLES = ("batches", "windows")
 
@@ -40,6 +41,8 @@ HYPERPARAMETERS = {
     "epsilon": ("adagrad", "rmsprop", "rmsprop-tf1", "adam"),
     "initial_accumulator_value": ("adagrad",),
 }
+
+_PERTURBATION = ("perturb_radius", "perturb", "perturb_threshold", "perturb_interval")
 
 # The settings of runs of the first version, which had none of these and measured nothing.
 _UNMEASURED = {"hessian_every": 0, "hessian_samples": 2048, "hessian_tol": 0.01}
@@ -172,6 +175,24 @@ class Config:
     initial_accumulator_value: float = _setting(
         0.1, "sum of squared gradients before the first step (adagrad)", at_least=0
     )
+    perturb_radius: float = _setting(
+        0.0, "norm of the random vector that is added to the gradient; 0: none", at_least=0
+    )
+    perturb: str = _setting(
+        "always",
+        "always: in every step (Ge et al. 2015); stuck: where the gradient is small and was not "
+        "perturbed of late (Jin et al. 2017)",
+        choices=PERTURBS,
+    )
+    perturb_threshold: float = _setting(
+        0.001, "norm of a batch's gradient that counts as small (--perturb stuck)", above=0
+    )
+    perturb_interval: int = _setting(
+        100,
+        "steps without noise that follow one with it (--perturb stuck)",
+        at_least=0,
+        at_most=1_000_000_000,
+    )
     init_learning_rate: float = _setting(0.001, "learning rate of the first epochs", above=0)
     learning_rate_decay: float = _setting(
         0.99, "factor on the learning rate in each epoch after --init-epoch", above=0, at_most=1
@@ -270,6 +291,12 @@ class Config:
         for name, optimizers in HYPERPARAMETERS.items():
             if self.optimizer not in optimizers:
                 found[name] = f"is of --optimizer {' or '.join(optimizers)} alone"
+        for name in ("perturb_threshold", "perturb_interval"):
+            if self.perturb != "stuck":
+                found[name] = "is of --perturb stuck alone"
+        if not self.perturb_radius:
+            unperturbed = "counts for nothing: --perturb-radius 0 adds no noise"
+            found |= {name: unperturbed for name in _PERTURBATION if name != "perturb_radius"}
         if self.optimizer == "gd":
             whole = "counts for nothing: --optimizer gd has one batch, all training examples"
             found |= {"batch_size": whole, "shuffle": whole}
@@ -282,6 +309,16 @@ class Config:
         """Those of the optimizer by name; without the ones that it has a default of its own for."""
         own = (name for name, users in HYPERPARAMETERS.items() if self.optimizer in users)
         return {name: value for name in own if (value := getattr(self, name)) is not None}
+
+    def perturbation(self) -> dict[str, Any]:
+        """The noise on the gradient, as `stock_rnn.optimizers.Perturbed` takes it; {}: none."""
+        if not self.perturb_radius:
+            return {}
+        always = {"radius": self.perturb_radius, "noise_seed": self.seed}
+        if self.perturb == "always":
+            return always
+        when = {"threshold": self.perturb_threshold, "interval": self.perturb_interval}
+        return {**always, **when}
 
     def on_other_prices(self, given: Mapping[str, Any]) -> Config:
         """The same settings on the prices that are named.
@@ -428,6 +465,7 @@ _NEWEST = {
     *("date_column", "close_column", "decimal", "align"),
     *("validation_ratio", "early_stopping"),
     *HYPERPARAMETERS,
+    *_PERTURBATION,
 }
 
 _REPORT = {"num_layers": 1, "lstm_size": 32, "max_epoch": 50, "num_steps": 3}

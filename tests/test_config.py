@@ -80,6 +80,7 @@ def test_the_symbol_is_the_files_name_or_gspc_unless_one_is_given(settings, symb
 
 def test_settings_of_an_older_version_are_read():
     older = {"date_column", "close_column", "decimal", "align", *HYPERPARAMETERS}
+    older |= {name for name in Config().to_dict() if name.startswith("perturb")}
     # The first version measured no curvature.
     older |= {"hessian_every", "hessian_samples", "hessian_tol"}
     config = resolve("appendix", {"csv": "DJI.csv", "symbol": "^GSPC", "hessian_every": 0})
@@ -126,6 +127,11 @@ def test_underscores_of_the_original_work():
         ({"beta_2": 1.0}, "--beta-2 must be at least 0 and below 1"),
         ({"epsilon": 0.0}, "--epsilon must be above 0"),
         ({"initial_accumulator_value": -1.0}, "--initial-accumulator-value must be at least 0"),
+        ({"perturb_radius": -1.0}, "--perturb-radius must be at least 0"),
+        ({"perturb_radius": float("inf")}, "--perturb-radius must be finite"),
+        ({"perturb": "sometimes"}, "--perturb must be one of always, stuck"),
+        ({"perturb_threshold": 0.0}, "--perturb-threshold must be above 0"),
+        ({"perturb_interval": -1}, "--perturb-interval must be at least 0"),
         ({"split": "both"}, "--split must be one of"),
         ({"cell": "rnn"}, "--cell must be one of"),
         ({"start": "2020-13-01"}, "--start must be a day"),
@@ -160,6 +166,9 @@ def test_values_out_of_range_name_their_flag(values, message):
         ({"beta_2": 0.5}, "--beta-2 is of --optimizer adam alone"),
         ({"optimizer": "sgd", "epsilon": 0.1}, "--epsilon is of --optimizer adagrad or rmsprop or"),
         ({"initial_accumulator_value": 1.0}, "--initial-accumulator-value is of --optimizer adag"),
+        ({"perturb": "stuck"}, "--perturb counts for nothing: --perturb-radius 0 adds no noise"),
+        ({"perturb_threshold": 0.1}, "--perturb-threshold counts for nothing: --perturb-radius 0"),
+        ({"perturb_radius": 0.1, "perturb_interval": 9}, "--perturb-interval is of --perturb stuc"),
         ({"optimizer": "gd", "batch_size": 8}, "--batch-size counts for nothing: --optimizer gd"),
         ({"optimizer": "gd", "shuffle": "windows"}, "--shuffle counts for nothing: --optimizer gd"),
         ({"hessian_every": 0, "hessian_tol": 0.1}, "--hessian-tol counts for nothing: --hessian-e"),

@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 
 from stock_rnn.config import HYPERPARAMETERS, OPTIMIZERS, Config
+from stock_rnn.optimizers.perturbed import PERTURBED
 from stock_rnn.optimizers.rmsprop_tf1 import RMSPropTF1
 
-_OPTIMIZERS: dict[str, Callable[..., keras.optimizers.Optimizer]] = {
+# Name -> the class, and the arguments that the name stands for.
+_OPTIMIZERS: dict[str, tuple[type[keras.optimizers.Optimizer], dict[str, Any]]] = {
     # Gradient descent is SGD on a batch of all examples: `stock_rnn.training` makes the batch.
-    "gd": keras.optimizers.SGD,
-    "sgd": keras.optimizers.SGD,
-    "momentum": keras.optimizers.SGD,
-    "nesterov": functools.partial(keras.optimizers.SGD, nesterov=True),
-    "adagrad": keras.optimizers.Adagrad,
-    "rmsprop": keras.optimizers.RMSprop,
-    "rmsprop-tf1": RMSPropTF1,
-    "adam": keras.optimizers.Adam,
+    "gd": (keras.optimizers.SGD, {}),
+    "sgd": (keras.optimizers.SGD, {}),
+    "momentum": (keras.optimizers.SGD, {}),
+    "nesterov": (keras.optimizers.SGD, {"nesterov": True}),
+    "adagrad": (keras.optimizers.Adagrad, {}),
+    "rmsprop": (keras.optimizers.RMSprop, {}),
+    "rmsprop-tf1": (RMSPropTF1, {}),
+    "adam": (keras.optimizers.Adam, {}),
 }
 assert tuple(_OPTIMIZERS) == OPTIMIZERS, "config.OPTIMIZERS lists the names for the flags"
 
 
 def make_optimizer(
-    name: str, learning_rate: float, **hyperparameters: float
+    name: str,
+    learning_rate: float,
+    *,
+    perturbation: Mapping[str, Any] | None = None,
+    **hyperparameters: float,
 ) -> keras.optimizers.Optimizer:
     """The optimizer of that name.
 
@@ -48,6 +53,7 @@ def make_optimizer(
     Args:
         name: one of `config.OPTIMIZERS`.
         learning_rate: of the first step.
+        perturbation: arguments of `Perturbed`, for noise on the gradient; None or empty: none.
         hyperparameters: those of `config.HYPERPARAMETERS` that the optimizer has; the
             defaults are those of `Config`.
 
@@ -63,4 +69,7 @@ def make_optimizer(
         if name not in HYPERPARAMETERS.get(given, ()):
             raise ValueError(f"{name} has no hyperparameter {given}")
     arguments: dict[str, Any] = {**Config(optimizer=name).hyperparameters(), **hyperparameters}
-    return _OPTIMIZERS[name](learning_rate, **arguments)
+    kind, fixed = _OPTIMIZERS[name]
+    if perturbation:
+        kind, fixed = PERTURBED[kind], {**fixed, **perturbation}
+    return kind(learning_rate=learning_rate, **fixed, **arguments)

@@ -52,6 +52,10 @@ _SINCE: dict[str, Any] = {
     "beta_2": 0.999,
     "epsilon": None,
     "initial_accumulator_value": 0.1,
+    "perturb_radius": 0.0,
+    "perturb": "always",
+    "perturb_threshold": 0.001,
+    "perturb_interval": 100,
 }
 
 # Part of every key. Raise it when the same task would produce a different record.

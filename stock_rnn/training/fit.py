@@ -143,7 +143,10 @@ def compiled(config: Config, dataset: StockDataSet) -> tuple[keras.Model, EpochT
     )
     trained = keras.Model(model.inputs, model.outputs, name="trainer")
     optimizer = make_optimizer(
-        config.optimizer, config.init_learning_rate, **config.hyperparameters()
+        config.optimizer,
+        config.init_learning_rate,
+        perturbation=config.perturbation(),
+        **config.hyperparameters(),
     )
     trained.compile(optimizer=optimizer, loss=LOSS, jit_compile=False)
     optimizer.build(trained.trainable_variables)

@@ -247,6 +247,26 @@ REFUSED = {
     "resume to no epochs": (["train", "--resume", "small", "--max-epoch", "0"], "--max-epoch"),
     "resume to epochs in words": (["train", "--resume", "small", "--max-epoch", "x"], "--max-ep"),
     "resume twice": (["train", "--resume", "small", "small"], "unrecognized arguments: small"),
+    "momentum of one": (["train", "--optimizer", "momentum", "--momentum", "1"], "--momentum must"),
+    "momentum of another optimizer": (
+        ["train", "--momentum", "0.5"],
+        "--momentum is of --optimize",
+    ),
+    "an epsilon of SGD": (
+        ["train", "--optimizer", "sgd", "--epsilon", "1"],
+        "--epsilon is of --opt",
+    ),
+    "a batch of gradient descent": (
+        ["train", "--optimizer", "gd", "--batch-size", "8"],
+        "--batch-size counts for nothing",
+    ),
+    "a negative radius": (["train", "--perturb-radius", "-1"], "--perturb-radius must be at least"),
+    "a radius of words": (["train", "--perturb-radius", "small"], "--perturb-radius"),
+    "stuck without a radius": (["train", "--perturb", "stuck"], "--perturb counts for nothing"),
+    "a threshold of all steps": (
+        ["train", "--perturb-radius", "1", "--perturb-threshold", "1"],
+        "--perturb-threshold is of --perturb stuck alone",
+    ),
     "a name with a space": (["train", "--run-name", "my run"], "'my run'"),
     "a name in unicode": (["train", "--run-name", "läuft"], "'läuft'"),
     "a name of emoji": (["train", "--run-name", "📈"], "--run-name"),

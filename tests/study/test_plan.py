@@ -193,7 +193,7 @@ def other_value(field):
         return next(choice for choice in choices if choice != default)
     if isinstance(default, bool):
         return not default
-    return default + 1 if isinstance(default, int) else default / 2
+    return default + 1 if isinstance(default, int) else default / 2 or 0.5
 
 
 ABOUT_PRICES = {

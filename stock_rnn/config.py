@@ -21,7 +21,12 @@ SPLITS = ("chronological", "random")
 ALIGNS = ("oldest", "newest")
 CELLS = ("lstm", "gru", "simple_rnn")
 INITS = ("keras", "tf1")
-OPTIMIZERS = ("gd", "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "rmsprop-tf1", "adam")
+FIRST_ORDER = (
+    *("gd", "sgd", "momentum", "nesterov"),
+    *("adagrad", "rmsprop", "rmsprop-tf1", "adam"),
+)
+SECOND_ORDER = ("newton", "saddle-free-newton")
+OPTIMIZERS = (*FIRST_ORDER, *SECOND_ORDER)
 PERTURBS = ("always", "stuck")
 SPECTRA = ("exact", "density")
 SHUFFLES = ("batches", "windows")
@@ -40,6 +45,8 @@ HYPERPARAMETERS = {
     "beta_2": ("adam",),
     "epsilon": ("adagrad", "rmsprop", "rmsprop-tf1", "adam"),
     "initial_accumulator_value": ("adagrad",),
+    "damping": ("newton",),
+    "krylov_dimension": ("saddle-free-newton",),
 }
 
 _PERTURBATION = ("perturb_radius", "perturb", "perturb_threshold", "perturb_interval")
@@ -146,7 +153,9 @@ class Config:
     init: str = _setting("keras", "initial weights: Keras's or TensorFlow 1's", choices=INITS)
 
     optimizer: str = _setting(
-        "rmsprop", "optimizer; gd: a batch of all training examples", choices=OPTIMIZERS
+        "rmsprop",
+        "optimizer; gd, newton and saddle-free-newton: one step an epoch, on all training examples",
+        choices=OPTIMIZERS,
     )
     momentum: float = _setting(
         0.9, "share of the last step in the next (momentum, nesterov)", at_least=0, below=1
@@ -174,6 +183,15 @@ class Config:
     )
     initial_accumulator_value: float = _setting(
         0.1, "sum of squared gradients before the first step (adagrad)", at_least=0
+    )
+    damping: float = _setting(
+        0.001, "what is added to the Hessian's eigenvalues (newton)", at_least=0
+    )
+    krylov_dimension: int = _setting(
+        50,
+        "dimension of the space in which the Hessian is taken (saddle-free-newton)",
+        at_least=1,
+        at_most=1000,
     )
     perturb_radius: float = _setting(
         0.0, "norm of the random vector that is added to the gradient; 0: none", at_least=0
@@ -297,13 +315,24 @@ class Config:
         if not self.perturb_radius:
             unperturbed = "counts for nothing: --perturb-radius 0 adds no noise"
             found |= {name: unperturbed for name in _PERTURBATION if name != "perturb_radius"}
-        if self.optimizer == "gd":
-            whole = "counts for nothing: --optimizer gd has one batch, all training examples"
+        if self.optimizer in ("gd", *SECOND_ORDER):
+            whole = f"counts for nothing: --optimizer {self.optimizer} has one batch, all examples"
             found |= {"batch_size": whole, "shuffle": whole}
+        if self.optimizer in SECOND_ORDER:
+            found |= self._ignored_by_second_order()
         if self.hessian_every == 0:
             unmeasured = "counts for nothing: --hessian-every 0 measures no curvature"
             found |= {"hessian_tol": unmeasured, "hessian_samples": unmeasured}
         return found
+
+    def _ignored_by_second_order(self) -> dict[str, str]:
+        nothing = f"counts for nothing: --optimizer {self.optimizer}"
+        rates = ("init_learning_rate", "learning_rate_decay", "init_epoch")
+        return {
+            **dict.fromkeys(rates, f"{nothing} makes whole steps"),
+            **dict.fromkeys(_PERTURBATION, f"{nothing} adds no noise"),
+            "keep_prob": f"{nothing} trains without dropout",
+        }
 
     def hyperparameters(self) -> dict[str, Any]:
         """Those of the optimizer by name; without the ones that it has a default of its own for."""
@@ -312,7 +341,7 @@ class Config:
 
     def perturbation(self) -> dict[str, Any]:
         """The noise on the gradient, as `stock_rnn.optimizers.Perturbed` takes it; {}: none."""
-        if not self.perturb_radius:
+        if not self.perturb_radius or self.optimizer in SECOND_ORDER:
             return {}
         always = {"radius": self.perturb_radius, "noise_seed": self.seed}
         if self.perturb == "always":

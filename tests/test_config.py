@@ -169,6 +169,20 @@ def test_values_out_of_range_name_their_flag(values, message):
         ({"perturb": "stuck"}, "--perturb counts for nothing: --perturb-radius 0 adds no noise"),
         ({"perturb_threshold": 0.1}, "--perturb-threshold counts for nothing: --perturb-radius 0"),
         ({"perturb_radius": 0.1, "perturb_interval": 9}, "--perturb-interval is of --perturb stuc"),
+        ({"damping": 1.0}, "--damping is of --optimizer newton alone"),
+        ({"krylov_dimension": 9}, "--krylov-dimension is of --optimizer saddle-free-newton alone"),
+        (
+            {"optimizer": "newton", "batch_size": 8},
+            "--batch-size counts for nothing: --optimizer n",
+        ),
+        (
+            {"optimizer": "newton", "keep_prob": 0.5},
+            "--keep-prob counts for nothing: --optimizer n",
+        ),
+        (
+            {"optimizer": "newton", "init_epoch": 0},
+            "--init-epoch counts for nothing: --optimizer n",
+        ),
         ({"optimizer": "gd", "batch_size": 8}, "--batch-size counts for nothing: --optimizer gd"),
         ({"optimizer": "gd", "shuffle": "windows"}, "--shuffle counts for nothing: --optimizer gd"),
         ({"hessian_every": 0, "hessian_tol": 0.1}, "--hessian-tol counts for nothing: --hessian-e"),

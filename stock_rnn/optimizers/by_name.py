@@ -10,6 +10,7 @@ import keras
 from stock_rnn.config import HYPERPARAMETERS, OPTIMIZERS, Config
 from stock_rnn.optimizers.perturbed import PERTURBED
 from stock_rnn.optimizers.rmsprop_tf1 import RMSPropTF1
+from stock_rnn.optimizers.second_order import Newton, SaddleFreeNewton
 
 # Name -> the class, and the arguments that the name stands for.
 _OPTIMIZERS: dict[str, tuple[type[keras.optimizers.Optimizer], dict[str, Any]]] = {
@@ -22,6 +23,8 @@ _OPTIMIZERS: dict[str, tuple[type[keras.optimizers.Optimizer], dict[str, Any]]] 
     "rmsprop": (keras.optimizers.RMSprop, {}),
     "rmsprop-tf1": (RMSPropTF1, {}),
     "adam": (keras.optimizers.Adam, {}),
+    "newton": (Newton, {}),
+    "saddle-free-newton": (SaddleFreeNewton, {}),
 }
 assert tuple(_OPTIMIZERS) == OPTIMIZERS, "config.OPTIMIZERS lists the names for the flags"
 
@@ -46,6 +49,7 @@ def make_optimizer(
     - rmsprop-tf1: as rmsprop, r from one; see `RMSPropTF1`
     - adam, in step t: v <- beta_1·v + (1 - beta_1)·g; r <- beta_2·r + (1 - beta_2)·g²;
       w <- w - lr·√(1 - beta_2ᵗ) / (1 - beta_1ᵗ)·v / (√r + epsilon)
+    - newton, saddle-free-newton: by `SecondOrder.step`; see `newton_step`, `saddle_free_step`
 
     Sources: Goodfellow, Bengio, Courville, "Deep Learning", 2016, algorithms 8.1 to 8.7;
     docs/deviations.md says where Keras's forms are others.
@@ -58,7 +62,8 @@ def make_optimizer(
             defaults are those of `Config`.
 
     Raises:
-        ValueError: the name is unknown, or the optimizer has no such hyperparameter.
+        ValueError: the name is unknown, the optimizer has no such hyperparameter, or it takes no
+            noise.
 
     >>> make_optimizer("momentum", 0.01, momentum=0.8).momentum
     0.8
@@ -70,6 +75,8 @@ def make_optimizer(
             raise ValueError(f"{name} has no hyperparameter {given}")
     arguments: dict[str, Any] = {**Config(optimizer=name).hyperparameters(), **hyperparameters}
     kind, fixed = _OPTIMIZERS[name]
+    if perturbation and kind not in PERTURBED:
+        raise ValueError(f"{name} takes no noise")
     if perturbation:
         kind, fixed = PERTURBED[kind], {**fixed, **perturbation}
     return kind(learning_rate=learning_rate, **fixed, **arguments)

@@ -52,6 +52,8 @@ _SINCE: dict[str, Any] = {
     "beta_2": 0.999,
     "epsilon": None,
     "initial_accumulator_value": 0.1,
+    "damping": 0.001,
+    "krylov_dimension": 50,
     "perturb_radius": 0.0,
     "perturb": "always",
     "perturb_threshold": 0.001,

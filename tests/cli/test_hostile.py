@@ -260,6 +260,23 @@ REFUSED = {
         ["train", "--optimizer", "gd", "--batch-size", "8"],
         "--batch-size counts for nothing",
     ),
+    "a network too large for Newton": (
+        ["train", "--optimizer", "newton", "--lstm-size", "32"],
+        "up to 2,000 weights, and this network has 4,385: lower --lstm-size",
+    ),
+    "a negative damping": (["train", "--optimizer", "newton", "--damping", "-1"], "--damping must"),
+    "a learning rate of Newton": (
+        ["train", "--optimizer", "newton", "--init-learning-rate", "1"],
+        "--init-learning-rate counts for nothing: --optimizer newton makes whole steps",
+    ),
+    "noise on Newton": (
+        ["train", "--optimizer", "newton", "--perturb-radius", "1"],
+        "--perturb-radius counts for nothing: --optimizer newton adds no noise",
+    ),
+    "no Krylov space": (
+        ["train", "--optimizer", "saddle-free-newton", "--krylov-dimension", "0"],
+        "--krylov-dimension must be at least 1",
+    ),
     "a negative radius": (["train", "--perturb-radius", "-1"], "--perturb-radius must be at least"),
     "a radius of words": (["train", "--perturb-radius", "small"], "--perturb-radius"),
     "stuck without a radius": (["train", "--perturb", "stuck"], "--perturb counts for nothing"),

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from stock_rnn.config import OPTIMIZERS
+from stock_rnn.config import FIRST_ORDER
 from stock_rnn.optimizers import make_optimizer
 
 RATE = 0.25
@@ -115,7 +115,7 @@ FLAGS = {"eta": "momentum", "r": "initial_accumulator_value"}
 
 
 def test_every_optimizer_has_its_formula_here():
-    assert tuple(FORMULAS) == OPTIMIZERS
+    assert tuple(FORMULAS) == FIRST_ORDER
 
 
 @pytest.mark.parametrize("name", FORMULAS)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from stock_rnn.config import OPTIMIZERS
+from stock_rnn.config import FIRST_ORDER
 from stock_rnn.curvature.operators.preconditioned import stability_line
 from stock_rnn.optimizers import Perturbed, make_optimizer
 
@@ -78,7 +78,7 @@ def test_stuck_it_comes_where_the_gradient_is_small_and_not_too_often(gradient, 
     )
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", FIRST_ORDER)
 @pytest.mark.parametrize("how", [{}, {"threshold": 0.5, "interval": 3}])
 def test_it_is_the_optimizer_on_a_noisy_gradient(name, how, tmp_path):
     perturbation = {"radius": RADIUS, "noise_seed": 7, **how}

@@ -21,7 +21,13 @@ SPLITS = ("chronological", "random")
 ALIGNS = ("oldest", "newest")
 CELLS = ("lstm", "gru", "simple_rnn")
 INITS = ("keras", "tf1")
-OPTIMIZERS = ("sgd", "rmsprop", "rmsprop-tf1", "adam")
+FIRST_ORDER = (
+    *("gd", "sgd", "momentum", "nesterov"),
+    *("adagrad", "rmsprop", "rmsprop-tf1", "adam"),
+)
+SECOND_ORDER = ("newton", "saddle-free-newton")
+OPTIMIZERS = (*FIRST_ORDER, *SECOND_ORDER)
+PERTURBS = ("always", "stuck")
 SPECTRA = ("exact", "density")
 SHUFFLES = ("batches", "windows")
 
@@ -30,6 +36,20 @@ PRICE_SETTINGS = (
     *("symbol", "source", "csv", "date_column", "close_column", "decimal"),
     *("period", "start", "end"),
 )
+
+#: Setting -> the optimizers whose formula has it.
+HYPERPARAMETERS = {
+    "momentum": ("momentum", "nesterov"),
+    "rho": ("rmsprop", "rmsprop-tf1"),
+    "beta_1": ("adam",),
+    "beta_2": ("adam",),
+    "epsilon": ("adagrad", "rmsprop", "rmsprop-tf1", "adam"),
+    "initial_accumulator_value": ("adagrad",),
+    "damping": ("newton",),
+    "krylov_dimension": ("saddle-free-newton",),
+}
+
+_PERTURBATION = ("perturb_radius", "perturb", "perturb_threshold", "perturb_interval")
 
 # The settings of runs of the first version, which had none of these and measured nothing.
 _UNMEASURED = {"hessian_every": 0, "hessian_samples": 2048, "hessian_tol": 0.01}
@@ -132,7 +152,65 @@ class Config:
     )
     init: str = _setting("keras", "initial weights: Keras's or TensorFlow 1's", choices=INITS)
 
-    optimizer: str = _setting("rmsprop", "optimizer", choices=OPTIMIZERS)
+    optimizer: str = _setting(
+        "rmsprop",
+        "optimizer; gd, newton and saddle-free-newton: one step an epoch, on all training examples",
+        choices=OPTIMIZERS,
+    )
+    momentum: float = _setting(
+        0.9, "share of the last step in the next (momentum, nesterov)", at_least=0, below=1
+    )
+    rho: float = _setting(
+        0.9,
+        "share that the mean of squared gradients keeps in a step (rmsprop, rmsprop-tf1)",
+        at_least=0,
+        below=1,
+    )
+    beta_1: float = _setting(
+        0.9, "share that the mean gradient keeps in a step (adam)", at_least=0, below=1
+    )
+    beta_2: float = _setting(
+        0.999,
+        "share that the mean of squared gradients keeps in a step (adam)",
+        at_least=0,
+        below=1,
+    )
+    epsilon: float | None = _setting(
+        None,
+        "what is added to the squared gradients (adam: to their root); without it 1e-7, or 1e-10 "
+        "(rmsprop-tf1)",
+        above=0,
+    )
+    initial_accumulator_value: float = _setting(
+        0.1, "sum of squared gradients before the first step (adagrad)", at_least=0
+    )
+    damping: float = _setting(
+        0.001, "what is added to the Hessian's eigenvalues (newton)", at_least=0
+    )
+    krylov_dimension: int = _setting(
+        50,
+        "dimension of the space in which the Hessian is taken (saddle-free-newton)",
+        at_least=1,
+        at_most=1000,
+    )
+    perturb_radius: float = _setting(
+        0.0, "norm of the random vector that is added to the gradient; 0: none", at_least=0
+    )
+    perturb: str = _setting(
+        "always",
+        "always: in every step (Ge et al. 2015); stuck: where the gradient is small and was not "
+        "perturbed of late (Jin et al. 2017)",
+        choices=PERTURBS,
+    )
+    perturb_threshold: float = _setting(
+        0.001, "norm of a batch's gradient that counts as small (--perturb stuck)", above=0
+    )
+    perturb_interval: int = _setting(
+        100,
+        "steps without noise that follow one with it (--perturb stuck)",
+        at_least=0,
+        at_most=1_000_000_000,
+    )
     init_learning_rate: float = _setting(0.001, "learning rate of the first epochs", above=0)
     learning_rate_decay: float = _setting(
         0.99, "factor on the learning rate in each epoch after --init-epoch", above=0, at_most=1
@@ -231,11 +309,49 @@ class Config:
             found["test_ratio"] = "is of --split chronological alone, and the split is random"
         if self.start is not None or self.end is not None:
             found["period"] = "counts for nothing beside --start or --end"
+        for name, optimizers in HYPERPARAMETERS.items():
+            if self.optimizer not in optimizers:
+                found[name] = f"is of --optimizer {' or '.join(optimizers)} alone"
+        for name in ("perturb_threshold", "perturb_interval"):
+            if self.perturb != "stuck":
+                found[name] = "is of --perturb stuck alone"
+        if not self.perturb_radius:
+            unperturbed = "counts for nothing: --perturb-radius 0 adds no noise"
+            found |= {name: unperturbed for name in _PERTURBATION if name != "perturb_radius"}
+        if self.optimizer in ("gd", *SECOND_ORDER):
+            whole = f"counts for nothing: --optimizer {self.optimizer} has one batch, all examples"
+            found |= {"batch_size": whole, "shuffle": whole}
+        if self.optimizer in SECOND_ORDER:
+            found |= self._ignored_by_second_order()
         if self.hessian_every == 0:
             unmeasured = "counts for nothing: --hessian-every 0 measures no curvature"
             names = ("hessian_tol", "hessian_samples", "hessian_split")
             found |= dict.fromkeys(names, unmeasured)
         return found
+
+    def _ignored_by_second_order(self) -> dict[str, str]:
+        nothing = f"counts for nothing: --optimizer {self.optimizer}"
+        rates = ("init_learning_rate", "learning_rate_decay", "init_epoch")
+        return {
+            **dict.fromkeys(rates, f"{nothing} makes whole steps"),
+            **dict.fromkeys(_PERTURBATION, f"{nothing} adds no noise"),
+            "keep_prob": f"{nothing} trains without dropout",
+        }
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """Those of the optimizer by name; without the ones that it has a default of its own for."""
+        own = (name for name, users in HYPERPARAMETERS.items() if self.optimizer in users)
+        return {name: value for name in own if (value := getattr(self, name)) is not None}
+
+    def perturbation(self) -> dict[str, Any]:
+        """The noise on the gradient, as `stock_rnn.optimizers.Perturbed` takes it; {}: none."""
+        if not self.perturb_radius or self.optimizer in SECOND_ORDER:
+            return {}
+        always = {"radius": self.perturb_radius, "noise_seed": self.seed}
+        if self.perturb == "always":
+            return always
+        when = {"threshold": self.perturb_threshold, "interval": self.perturb_interval}
+        return {**always, **when}
 
     def on_other_prices(self, given: Mapping[str, Any]) -> Config:
         """The same settings on the prices that are named.
@@ -381,6 +497,8 @@ def _check_day(name: str, value: str | None) -> None:
 _NEWEST = {
     *("date_column", "close_column", "decimal", "align"),
     *("validation_ratio", "early_stopping", "hessian_split"),
+    *HYPERPARAMETERS,
+    *_PERTURBATION,
 }
 
 _REPORT = {"num_layers": 1, "lstm_size": 32, "max_epoch": 50, "num_steps": 3}

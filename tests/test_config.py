@@ -9,7 +9,7 @@ import pytest
 
 from stock_rnn.cli._command import given_settings
 from stock_rnn.cli.train import _parser
-from stock_rnn.config import PRESETS, Config, resolve, settings
+from stock_rnn.config import HYPERPARAMETERS, PRESETS, Config, resolve, settings
 from stock_rnn.errors import UserError
 
 
@@ -79,7 +79,8 @@ def test_the_symbol_is_the_files_name_or_gspc_unless_one_is_given(settings, symb
 
 
 def test_settings_of_an_older_version_are_read():
-    older = {"date_column", "close_column", "decimal", "align"}
+    older = {"date_column", "close_column", "decimal", "align", *HYPERPARAMETERS}
+    older |= {name for name in Config().to_dict() if name.startswith("perturb")}
     # The first version measured no curvature.
     older |= {"hessian_every", "hessian_samples", "hessian_tol", "hessian_split"}
     config = resolve("appendix", {"csv": "DJI.csv", "symbol": "^GSPC", "hessian_every": 0})
@@ -119,7 +120,18 @@ def test_underscores_of_the_original_work():
         ({"batch_size": 0}, "--batch-size"),
         ({"seed": -1}, "--seed"),
         ({"seed": 2**32}, "--seed"),
-        ({"optimizer": "rmsporp"}, "--optimizer must be one of sgd, rmsprop"),
+        ({"optimizer": "rmsporp"}, "--optimizer must be one of gd, sgd, momentum"),
+        ({"momentum": 1.0}, "--momentum must be at least 0 and below 1. Received: 1.0"),
+        ({"rho": -0.1}, "--rho must be at least 0 and below 1"),
+        ({"beta_1": 1.0}, "--beta-1 must be at least 0 and below 1"),
+        ({"beta_2": 1.0}, "--beta-2 must be at least 0 and below 1"),
+        ({"epsilon": 0.0}, "--epsilon must be above 0"),
+        ({"initial_accumulator_value": -1.0}, "--initial-accumulator-value must be at least 0"),
+        ({"perturb_radius": -1.0}, "--perturb-radius must be at least 0"),
+        ({"perturb_radius": float("inf")}, "--perturb-radius must be finite"),
+        ({"perturb": "sometimes"}, "--perturb must be one of always, stuck"),
+        ({"perturb_threshold": 0.0}, "--perturb-threshold must be above 0"),
+        ({"perturb_interval": -1}, "--perturb-interval must be at least 0"),
         ({"split": "both"}, "--split must be one of"),
         ({"cell": "rnn"}, "--cell must be one of"),
         ({"start": "2020-13-01"}, "--start must be a day"),
@@ -148,6 +160,31 @@ def test_values_out_of_range_name_their_flag(values, message):
         ({"split": "random", "test_ratio": 0.2}, "--test-ratio is of --split chronological alone"),
         ({"start": "2015-01-01", "period": "5y"}, "--period counts for nothing beside --start"),
         ({"end": "2015-01-01", "period": "1y"}, "--period counts for nothing beside --start or"),
+        ({"momentum": 0.5}, "--momentum is of --optimizer momentum or nesterov alone"),
+        ({"optimizer": "sgd", "rho": 0.5}, "--rho is of --optimizer rmsprop or rmsprop-tf1 alone"),
+        ({"beta_1": 0.5}, "--beta-1 is of --optimizer adam alone"),
+        ({"beta_2": 0.5}, "--beta-2 is of --optimizer adam alone"),
+        ({"optimizer": "sgd", "epsilon": 0.1}, "--epsilon is of --optimizer adagrad or rmsprop or"),
+        ({"initial_accumulator_value": 1.0}, "--initial-accumulator-value is of --optimizer adag"),
+        ({"perturb": "stuck"}, "--perturb counts for nothing: --perturb-radius 0 adds no noise"),
+        ({"perturb_threshold": 0.1}, "--perturb-threshold counts for nothing: --perturb-radius 0"),
+        ({"perturb_radius": 0.1, "perturb_interval": 9}, "--perturb-interval is of --perturb stuc"),
+        ({"damping": 1.0}, "--damping is of --optimizer newton alone"),
+        ({"krylov_dimension": 9}, "--krylov-dimension is of --optimizer saddle-free-newton alone"),
+        (
+            {"optimizer": "newton", "batch_size": 8},
+            "--batch-size counts for nothing: --optimizer n",
+        ),
+        (
+            {"optimizer": "newton", "keep_prob": 0.5},
+            "--keep-prob counts for nothing: --optimizer n",
+        ),
+        (
+            {"optimizer": "newton", "init_epoch": 0},
+            "--init-epoch counts for nothing: --optimizer n",
+        ),
+        ({"optimizer": "gd", "batch_size": 8}, "--batch-size counts for nothing: --optimizer gd"),
+        ({"optimizer": "gd", "shuffle": "windows"}, "--shuffle counts for nothing: --optimizer gd"),
         ({"hessian_every": 0, "hessian_tol": 0.1}, "--hessian-tol counts for nothing: --hessian-e"),
         ({"hessian_every": 0, "hessian_samples": 9}, "--hessian-samples counts for nothing"),
     ],

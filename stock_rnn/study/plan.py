@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from stock_rnn.config import OPTIMIZERS, Config
+from stock_rnn.config import Config
 
 #: Protocol -> the settings it changes. `appendix` is the split of the report's code: the
 #: newest 10 % test. `text` is section 5.1's "10 % data would be randomly picked for training".
@@ -19,6 +19,9 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
 
 #: (layers, units) of the report's tables; tables 5.1 and 5.2 share a network.
 NETWORKS = ((1, 32), (1, 128), (5, 128))
+
+#: The optimizers that are compared: SGD, both RMSProps that the report may mean, and Adam.
+OPTIMIZERS = ("sgd", "rmsprop", "rmsprop-tf1", "adam")
 
 #: Units of the size sweep, for the report's claim about more than 512.
 SIZES = (32, 64, 128, 256, 512, 1024)
@@ -41,7 +44,24 @@ _PRICE_SETTINGS = (
 
 # Settings added after format 1, with the value that every earlier task had: there they are
 # no part of the key, so that records of an earlier version are found.
-_SINCE = {"align": "oldest", "validation_ratio": 0.0, "early_stopping": 0}
+_SINCE: dict[str, Any] = {
+    "align": "oldest",
+    "validation_ratio": 0.0,
+    "early_stopping": 0,
+    "hessian_split": False,
+    "momentum": 0.9,
+    "rho": 0.9,
+    "beta_1": 0.9,
+    "beta_2": 0.999,
+    "epsilon": None,
+    "initial_accumulator_value": 0.1,
+    "damping": 0.001,
+    "krylov_dimension": 50,
+    "perturb_radius": 0.0,
+    "perturb": "always",
+    "perturb_threshold": 0.001,
+    "perturb_interval": 100,
+}
 
 # Part of every key. Raise it when the same task would produce a different record.
 # 2: dropout's masks are drawn from (seed, epoch).

@@ -14,13 +14,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from stock_rnn.config import Config
+from stock_rnn.config import SECOND_ORDER, Config
 from stock_rnn.curvature import HessianCallback
 from stock_rnn.curvature.tracking.callback import DEFAULT_NAME
 from stock_rnn.curvature.tracking.measurement import SCALARS, load_measurements
 from stock_rnn.data import StockDataSet
 from stock_rnn.files import atomic_write
-from stock_rnn.network import build_model
 from stock_rnn.optimizers import make_optimizer
 from stock_rnn.training import runs
 from stock_rnn.training.callbacks import (
@@ -39,11 +38,15 @@ from stock_rnn.training.epochs import EpochTrainer
 from stock_rnn.training.hparams import write_hparams
 from stock_rnn.training.runs import Run
 from stock_rnn.training.runs.reading import reading
+from stock_rnn.training.second_order import SecondOrderTrainer, network_of
 
 _log = logging.getLogger("stock_rnn.training.fit")
 
 #: What is minimized, and what the curvature is measured of.
 LOSS = "mse"
+
+# What trains an epoch.
+Trainer = EpochTrainer | SecondOrderTrainer
 
 
 def fit(run: Run, config: Config, dataset: StockDataSet) -> None:
@@ -120,7 +123,7 @@ def _as_os_errors(logs: Path) -> Iterator[None]:
         raise OSError(None, text.splitlines()[0]) from error
 
 
-def compiled(config: Config, dataset: StockDataSet) -> tuple[keras.Model, EpochTrainer]:
+def compiled(config: Config, dataset: StockDataSet) -> tuple[keras.Model, Trainer]:
     """The network of a configuration, and the model that trains it.
 
     Seeds Python's, NumPy's and Keras's random generators, and switches on TensorFlow's
@@ -132,23 +135,22 @@ def compiled(config: Config, dataset: StockDataSet) -> tuple[keras.Model, EpochT
     # Seeds come first: what follows draws from them, in this order.
     keras.utils.set_random_seed(config.seed)
     tf.config.experimental.enable_op_determinism()
-    model = build_model(
-        input_size=config.input_size,
-        num_steps=config.num_steps,
-        num_layers=config.num_layers,
-        lstm_size=config.lstm_size,
-        keep_prob=config.keep_prob,
-        cell=config.cell,
-        init=config.init,
-    )
+    model = network_of(config)
     trained = keras.Model(model.inputs, model.outputs, name="trainer")
-    optimizer = make_optimizer(config.optimizer, config.init_learning_rate)
+    optimizer = make_optimizer(
+        config.optimizer,
+        config.init_learning_rate,
+        perturbation=config.perturbation(),
+        **config.hyperparameters(),
+    )
     trained.compile(optimizer=optimizer, loss=LOSS, jit_compile=False)
     optimizer.build(trained.trainable_variables)
+    if config.optimizer in SECOND_ORDER:
+        return model, SecondOrderTrainer(trained, dataset, loss=LOSS)
     trainer = EpochTrainer(
         trained,
         dataset,
-        batch_size=config.batch_size,
+        batch_size=len(dataset.train) if config.optimizer == "gd" else config.batch_size,
         shuffle=config.shuffle,
         seed=config.seed,
     )
@@ -156,7 +158,7 @@ def compiled(config: Config, dataset: StockDataSet) -> tuple[keras.Model, EpochT
 
 
 def fit_epochs(
-    trainer: EpochTrainer,
+    trainer: Trainer,
     config: Config,
     callbacks: list[keras.callbacks.Callback],
     *,

@@ -6,7 +6,7 @@ import logging
 import os
 from pathlib import Path
 
-from stock_rnn.config import Config, flag
+from stock_rnn.config import SECOND_ORDER, Config, flag
 from stock_rnn.data import dataset_of, prices_of
 from stock_rnn.errors import UserError
 from stock_rnn.files import remove_part_files
@@ -73,6 +73,10 @@ def train(
         else:
             prices = prices_of(config)
         dataset = dataset_of(config, prices)
+        if config.optimizer in SECOND_ORDER:
+            with quiet_import():
+                from stock_rnn.training.second_order import refuse_large
+            refuse_large(config)
         if not resuming:
             runs.create(run, config, prices, overwrite=overwrite)
         _log.info("%s", dataset.describe())

@@ -247,6 +247,43 @@ REFUSED = {
     "resume to no epochs": (["train", "--resume", "small", "--max-epoch", "0"], "--max-epoch"),
     "resume to epochs in words": (["train", "--resume", "small", "--max-epoch", "x"], "--max-ep"),
     "resume twice": (["train", "--resume", "small", "small"], "unrecognized arguments: small"),
+    "momentum of one": (["train", "--optimizer", "momentum", "--momentum", "1"], "--momentum must"),
+    "momentum of another optimizer": (
+        ["train", "--momentum", "0.5"],
+        "--momentum is of --optimize",
+    ),
+    "an epsilon of SGD": (
+        ["train", "--optimizer", "sgd", "--epsilon", "1"],
+        "--epsilon is of --opt",
+    ),
+    "a batch of gradient descent": (
+        ["train", "--optimizer", "gd", "--batch-size", "8"],
+        "--batch-size counts for nothing",
+    ),
+    "a network too large for Newton": (
+        ["train", "--optimizer", "newton", "--lstm-size", "32"],
+        "up to 2,000 weights, and this network has 4,385: lower --lstm-size",
+    ),
+    "a negative damping": (["train", "--optimizer", "newton", "--damping", "-1"], "--damping must"),
+    "a learning rate of Newton": (
+        ["train", "--optimizer", "newton", "--init-learning-rate", "1"],
+        "--init-learning-rate counts for nothing: --optimizer newton makes whole steps",
+    ),
+    "noise on Newton": (
+        ["train", "--optimizer", "newton", "--perturb-radius", "1"],
+        "--perturb-radius counts for nothing: --optimizer newton adds no noise",
+    ),
+    "no Krylov space": (
+        ["train", "--optimizer", "saddle-free-newton", "--krylov-dimension", "0"],
+        "--krylov-dimension must be at least 1",
+    ),
+    "a negative radius": (["train", "--perturb-radius", "-1"], "--perturb-radius must be at least"),
+    "a radius of words": (["train", "--perturb-radius", "small"], "--perturb-radius"),
+    "stuck without a radius": (["train", "--perturb", "stuck"], "--perturb counts for nothing"),
+    "a threshold of all steps": (
+        ["train", "--perturb-radius", "1", "--perturb-threshold", "1"],
+        "--perturb-threshold is of --perturb stuck alone",
+    ),
     "a name with a space": (["train", "--run-name", "my run"], "'my run'"),
     "a name in unicode": (["train", "--run-name", "läuft"], "'läuft'"),
     "a name of emoji": (["train", "--run-name", "📈"], "--run-name"),

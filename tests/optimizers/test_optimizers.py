@@ -2,9 +2,10 @@ import keras
 import numpy as np
 import pytest
 
+from stock_rnn.config import OPTIMIZERS
 from stock_rnn.curvature import HessianOperator
 from stock_rnn.curvature.operators.preconditioned import preconditioned, stability_line
-from stock_rnn.optimizers import RMSPropTF1, make_optimizer
+from stock_rnn.optimizers import Newton, RMSPropTF1, SaddleFreeNewton, make_optimizer
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
@@ -65,14 +66,21 @@ def test_the_preconditioner_is_the_root_of_the_accumulators(momentum):
 
 def test_optimizers_by_name():
     kinds = {
+        "gd": keras.optimizers.SGD,
         "sgd": keras.optimizers.SGD,
+        "momentum": keras.optimizers.SGD,
+        "nesterov": keras.optimizers.SGD,
+        "adagrad": keras.optimizers.Adagrad,
         "rmsprop": keras.optimizers.RMSprop,
         "rmsprop-tf1": RMSPropTF1,
         "adam": keras.optimizers.Adam,
+        "newton": Newton,
+        "saddle-free-newton": SaddleFreeNewton,
     }
+    assert tuple(kinds) == OPTIMIZERS
     for name, kind in kinds.items():
         optimizer = make_optimizer(name, 0.25)
         assert type(optimizer) is kind
         assert float(optimizer.learning_rate) == 0.25
-    with pytest.raises(ValueError, match=r"one of sgd.*Received: 'rmsporp'"):
+    with pytest.raises(ValueError, match=r"one of gd, sgd.*Received: 'rmsporp'"):
         make_optimizer("rmsporp", 0.1)

@@ -7,12 +7,13 @@ import sys
 
 import pytest
 
-from stock_rnn.config import OPTIMIZERS, PRESETS, Config, resolve
+from stock_rnn.config import PRESETS, Config, resolve
 from stock_rnn.study import plan as planning
 from stock_rnn.study.judge.claims import REPORT_TABLES
 from stock_rnn.study.plan import (
     LEARNING_RATES,
     NETWORKS,
+    OPTIMIZERS,
     PROTOCOLS,
     QUICK,
     SEEDS,
@@ -186,6 +187,8 @@ TASK = Task(config=Config(**DATA), detailed_epochs=(0, 50))
 def other_value(field):
     """A valid value that is not the default."""
     default, choices = field.default, field.metadata["choices"]
+    if default is None:
+        return 0.5
     if choices:
         return next(choice for choice in choices if choice != default)
     if isinstance(default, bool):

@@ -12,9 +12,8 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from stock_rnn.config import OPTIMIZERS
 from stock_rnn.study.judge.claims import REPORT_TABLES
-from stock_rnn.study.plan import NETWORKS, PROTOCOLS
+from stock_rnn.study.plan import NETWORKS, OPTIMIZERS, PROTOCOLS
 from stock_rnn.study.records import SHOWN_DAYS, SMALL_GRADIENT, Record, Study
 from stock_rnn.study.report import tables
 from stock_rnn.study.report.style import (

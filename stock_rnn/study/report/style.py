@@ -7,9 +7,9 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from stock_rnn.config import OPTIMIZERS
 from stock_rnn.curvature import palette
 from stock_rnn.plots import ACTUAL, PERSISTENCE, PREDICTED
+from stock_rnn.study.plan import OPTIMIZERS
 
 __all__ = ["ACTUAL", "OPTIMIZER_STYLES", "PERSISTENCE", "PREDICTED", "REFERENCE", "new_figure"]
 

@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stock_rnn.config import OPTIMIZERS
 from stock_rnn.study.judge.claims import REPORT_TABLES
 from stock_rnn.study.judge.episodes import episodes, escape
 from stock_rnn.study.judge.measures import gradient_exponent, quotient
 from stock_rnn.study.judge.statistics import Summary, probability_of_improvement, summarize
-from stock_rnn.study.plan import LEARNING_RATES, NETWORKS, PROTOCOLS, SIZES
+from stock_rnn.study.plan import LEARNING_RATES, NETWORKS, OPTIMIZERS, PROTOCOLS, SIZES
 from stock_rnn.study.records import Record, Study
 
 Rows = list[dict[str, Any]]

@@ -9,6 +9,7 @@ import keras
 import tqdm
 
 from stock_rnn.data import StockDataSet
+from stock_rnn.optimizers import SecondOrder
 
 
 class Progress(keras.callbacks.Callback):
@@ -35,7 +36,8 @@ class Progress(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Say what the losses are."""
-        if any(isinstance(layer, keras.layers.Dropout) for layer in self.model.layers):
+        dropped = any(isinstance(layer, keras.layers.Dropout) for layer in self.model.layers)
+        if dropped and not isinstance(self.model.optimizer, SecondOrder):
             message = "mean squared errors; dropout is on in those of train, off in the others"
             tqdm.tqdm.write(message, file=sys.stderr)
 

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from stock_rnn.errors import UserError
+from stock_rnn.optimizers import Newton
 
 
 class DivergedError(UserError):
@@ -45,7 +46,9 @@ class StopOnDivergence(keras.callbacks.Callback):
             self._stop(epoch, f"grew from {self._first_loss:.3g}", loss)
 
     def _stop(self, epoch: int, what: str, loss: float) -> None:
+        advice = f"lower --init-learning-rate (now {self._learning_rate:g})"
+        if isinstance(self.model.optimizer, Newton):
+            advice = f"raise --damping (now {self.model.optimizer.damping:g})"
         raise DivergedError(
-            f"training diverged in epoch {epoch + 1}: the loss {what} ({loss:.3g}); "
-            f"lower --init-learning-rate (now {self._learning_rate:g})"
+            f"training diverged in epoch {epoch + 1}: the loss {what} ({loss:.3g}); {advice}"
         )

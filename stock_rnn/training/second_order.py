@@ -1,0 +1,84 @@
+"""Training by optimizers that need the Hessian: a step an epoch, on all training examples."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from stock_rnn.config import Config
+from stock_rnn.curvature import HessianOperator
+from stock_rnn.data import StockDataSet
+from stock_rnn.errors import UserError
+from stock_rnn.network import build_model
+
+#: The most weights of a network that Newton's method, which has the whole Hessian, is for.
+MOST_WEIGHTS = 2000
+
+
+class SecondOrderTrainer:
+    """Trains a network by one step an epoch; to `fit_epochs` it is an `EpochTrainer`.
+
+    The loss is that of all training examples with dropout off.
+
+    Args:
+        model: compiled with an optimizer of `stock_rnn.optimizers.second_order`.
+        dataset: what it is trained and tested on.
+        loss: Keras's name of what is minimized.
+
+    Attributes:
+        model: that of the arguments.
+    """
+
+    def __init__(self, model: keras.Model, dataset: StockDataSet, *, loss: str) -> None:
+        self.model = model
+        trained, monitored = (
+            tuple(of(examples).astype(np.float32) for of in (dataset.inputs, dataset.labels))
+            for examples in (dataset.train, dataset.monitored)
+        )
+        self._train_loss = HessianOperator(model, loss, *trained)
+        self._monitored_loss = HessianOperator(model, loss, *monitored)
+
+    def train(self, epoch: int) -> dict[str, float]:
+        """Make one step, then validate or test.
+
+        Args:
+            epoch: not used: a step depends on the weights and on the steps before it.
+
+        Returns:
+            "loss", over the training examples, and "val_loss", over the monitored ones: both
+            after the step.
+        """
+        self.model.optimizer.step(self._train_loss, self.model.trainable_variables)
+        return {"loss": self._train_loss.loss(), "val_loss": self.test()}
+
+    def test(self) -> float:
+        """The mean loss over the monitored examples."""
+        return self._monitored_loss.loss()
+
+
+def refuse_large(config: Config) -> None:
+    """Refuse Newton's method for networks whose Hessian is too large.
+
+    Raises:
+        UserError: the network has more than `MOST_WEIGHTS` weights.
+    """
+    weights = network_of(config).count_params()
+    if config.optimizer == "newton" and weights > MOST_WEIGHTS:
+        raise UserError(
+            f"--optimizer newton has the whole Hessian, for up to {MOST_WEIGHTS:,} weights, and "
+            f"this network has {weights:,}: lower --lstm-size or --num-layers, or take --optimizer "
+            "saddle-free-newton"
+        )
+
+
+def network_of(config: Config) -> keras.Model:
+    """The network of a configuration, its initial weights drawn from Keras's generator."""
+    return build_model(
+        input_size=config.input_size,
+        num_steps=config.num_steps,
+        num_layers=config.num_layers,
+        lstm_size=config.lstm_size,
+        keep_prob=config.keep_prob,
+        cell=config.cell,
+        init=config.init,
+    )

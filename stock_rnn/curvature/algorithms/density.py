@@ -38,6 +38,10 @@ from stock_rnn.curvature.operators.protocol import (
 
 Array = NDArray[np.float64]
 
+# Bytes of the largest basis that is kept unasked: orthogonalizing against a larger one takes
+# longer than products with an LSTM.
+LARGEST_BASIS = 2**28
+
 
 @dataclass(frozen=True)
 class SpectralDensity:
@@ -107,6 +111,7 @@ def spectral_density(
     sigma: float | None = None,
     seed: int = 0,
     max_bytes: int = 2**30,
+    keep_basis: bool | None = None,
 ) -> SpectralDensity:
     """The density of the eigenvalues, by stochastic Lanczos quadrature.
 
@@ -127,7 +132,10 @@ def spectral_density(
         seed: of the probes.
         max_bytes: how large the Lanczos bases may be together: probes run side
             by side (one product with many vectors) as far as this allows, at least
-            one: 8·n·steps bytes.
+            one: 8·n·steps bytes, or 16·n without a basis.
+        keep_basis: whether each run keeps its basis, for reorthogonalization, or its latest
+            two vectors only (see `lanczos_tridiagonal`); None: if a basis is at most
+            256 MiB.
 
     Raises:
         ValueError: for probes or steps < 1, sigma <= 0, a grid that is empty or not
@@ -146,11 +154,16 @@ def spectral_density(
         raise ValueError(f"grid must be points, or how many (at least 2). Received: grid={grid}")
 
     starts = sphere_probes(n, probes, np.random.default_rng(seed))
-    side_by_side = max(1, min(probes, max_bytes // (8 * n * min(steps, n))))
+    if keep_basis is None:
+        keep_basis = 8 * n * min(steps, n) <= LARGEST_BASIS
+    kept = None if keep_basis else 2
+    side_by_side = max(1, min(probes, max_bytes // (8 * n * min(kept or steps, n))))
     runs = tuple(
         run
         for first in range(0, probes, side_by_side)
-        for run in lanczos_tridiagonal(op, starts[:, first : first + side_by_side], steps=steps)
+        for run in lanczos_tridiagonal(
+            op, starts[:, first : first + side_by_side], steps=steps, kept=kept
+        )
     )
     nodes, weights = _stack([run.quadrature() for run in runs])
     span = float(nodes.max() - nodes.min())

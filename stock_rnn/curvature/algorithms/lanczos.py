@@ -99,25 +99,33 @@ def _nodes_and_weights(alphas: Array, betas: Array) -> tuple[Array, Array]:
 
 
 def lanczos_tridiagonal(
-    op: SymmetricOperator, starts: Array, *, steps: int
+    op: SymmetricOperator, starts: Array, *, steps: int, kept: int | None = None
 ) -> tuple[Tridiagonal, ...]:
-    """Lanczos runs from several vectors side by side, with full reorthogonalization.
+    """Lanczos runs from several vectors side by side.
 
     The runs do not mix; they ask for their products (n, k) at once, which for a
     Hessian is cheaper than k products one by one. Two passes of Gram-Schmidt
     in float64 (Giraud, Langou, Rozložník 2005: twice is enough).
 
+    Where only the latest vectors of a basis are kept, it loses its orthogonality once an
+    eigenvalue has converged. T then has copies of that eigenvalue, whose weights add up
+    to its own: the measure that T stands for is that of v up to rounding, with clusters in
+    place of eigenvalues (Greenbaum 1989; Knizhnerman 1996; Chen, Trogdon, Ubaru 2021). But
+    it takes more steps, is not `exhausted`, and is compared with a symmetric one
+    by its latest vectors only.
+
     Args:
         op: symmetric, (n, n).
         starts: (n,) or (n, k), nonzero columns; normalized here.
         steps: of each run; at most n are made, and a run ends early where its
-            Krylov space is exhausted. Memory: 8·n·k·steps bytes.
+            Krylov space is exhausted. Memory: 8·n·k·(kept + 4) bytes.
+        kept: how many vectors of each basis are kept, from 2; None for all.
 
     Returns:
         k tridiagonal matrices.
 
     Raises:
-        ValueError: if the shapes disagree, steps < 1, or a start is zero.
+        ValueError: if the shapes disagree, steps < 1, kept < 2, or a start is zero.
         NonFiniteError: if a product is not finite.
     """
     n = dimension(op)
@@ -126,35 +134,44 @@ def lanczos_tridiagonal(
         raise ValueError(f"starts must be ({n},) or ({n}, k). Received: shape={starts.shape}")
     if steps < 1:
         raise ValueError(f"steps must be at least 1. Received: steps={steps}")
+    if kept is not None and kept < 2:
+        raise ValueError(f"kept must be at least 2. Received: kept={kept}")
     norms = np.linalg.norm(columns, axis=0)
     if not np.all(np.isfinite(norms) & (norms > 0.0)):
         raise ValueError(f"starts must be finite and not zero. Received: norms={norms}")
 
-    return run_routine(op, _lanczos((columns / norms).T, min(steps, n)))
+    steps = min(steps, n)
+    return run_routine(op, _lanczos((columns / norms).T, steps, min(kept or steps, steps)))
 
 
-def _lanczos(q: Array, steps: int) -> MatvecRoutine[tuple[Tridiagonal, ...]]:
+def _lanczos(q: Array, steps: int, kept: int) -> MatvecRoutine[tuple[Tridiagonal, ...]]:
     """The runs from the unit rows of q (k, n), asking for all k products at once."""
     k, n = q.shape
-    basis = np.empty((k, steps, n))
+    basis = np.empty((k, kept, n))  # vector j in row j % kept
     alphas, betas = np.zeros((k, steps)), np.zeros((k, steps))
     lengths = np.full(k, steps)
-    exhausted = np.full(k, steps == n)
+    exhausted = np.full(k, steps == n == kept)
     asymmetry, scale, unit = np.zeros(k), np.zeros(k), 0.0
     for j in range(steps):
-        basis[:, j] = q
+        here, before = j % kept, (j - 1) % kept
+        basis[:, here] = q
         products = yield np.ascontiguousarray(q.T)
         if not np.isfinite(products).all():
             raise NonFiniteError(f"The operator's product is not finite (Lanczos step {j + 1}).")
         # In units of the first products, so that no square leaves the range of float64.
         unit = unit or power_of_two(products)
         w = np.array(products.T, dtype=np.float64) / (unit or 1.0)
-        known = basis[:, : j + 1]
+        known = basis[:, : min(j + 1, kept)]
         for first in (True, False):
             coefficients = np.matmul(known, w[:, :, None])
             if first:
-                alphas[:, j] = coefficients[:, j, 0]
-                asymmetry = np.maximum(asymmetry, _above_diagonal(coefficients[:, :, 0], betas, j))
+                # Column j of QᵀAQ: alpha, the last beta above it, and zeros.
+                column = coefficients[:, :, 0].copy()
+                alphas[:, j] = column[:, here]
+                column[:, here] = 0.0
+                if j:
+                    column[:, before] -= betas[:, j - 1]
+                asymmetry = np.maximum(asymmetry, np.abs(column).max(axis=1))
             w -= np.matmul(coefficients.transpose(0, 2, 1), known)[:, 0]
         betas[:, j] = np.linalg.norm(w, axis=1)
         scale = np.maximum(scale, np.maximum(np.abs(alphas[:, j]), betas[:, j]))
@@ -176,15 +193,6 @@ def _lanczos(q: Array, steps: int) -> MatvecRoutine[tuple[Tridiagonal, ...]]:
         )
         for i, m in enumerate(lengths)
     )
-
-
-def _above_diagonal(coefficients: Array, betas: Array, j: int) -> Array:
-    """How far column j of QᵀAQ is from that of a symmetric T, above the diagonal: (k,)."""
-    if j == 0:
-        return np.zeros(len(coefficients))
-    expected = np.zeros((len(coefficients), j))
-    expected[:, -1] = betas[:, j - 1]
-    return np.asarray(np.abs(coefficients[:, :j] - expected).max(axis=1))
 
 
 def power_of_two(vectors: Array) -> float:

@@ -248,3 +248,44 @@ def test_an_unsymmetric_matrix_is_noticed(scale):
     found = spectral_density(a + a.T + 1e-6 * a)
     assert not found.symmetric
     assert found.asymmetry > 1e-7 * scale
+
+
+def test_without_a_stored_basis_copies_of_eigenvalues_share_their_weight():
+    # Ends that converge within a few steps, and a bulk.
+    values = np.concatenate([[-50.0, 80.0, 100.0], np.linspace(-1, 1, 597)])
+    matrix = np.diag(values)
+    full = spectral_density(matrix, probes=2, steps=60, sigma=3.0, grid=np.linspace(-60, 110, 400))
+    short = spectral_density(
+        matrix, probes=2, steps=60, sigma=3.0, grid=np.linspace(-60, 110, 400), keep_basis=False
+    )
+    top = short.nodes > 99
+    assert top.sum(axis=1).min() >= 2
+    assert (full.nodes > 99).sum(axis=1).tolist() == [1, 1]
+    np.testing.assert_allclose(
+        (short.weights * top).sum(axis=1),
+        (full.weights * (full.nodes > 99)).sum(axis=1),
+        rtol=1e-9,
+    )
+    np.testing.assert_allclose(short.density, full.density, atol=1e-3 * full.density.max())
+    for k in (1, 2, 3):
+        assert short.moment(k).value == pytest.approx(full.moment(k).value, rel=1e-9)
+    assert short.symmetric
+    share = negative_fraction(short, threshold=0.05)
+    assert share.lower - 1e-9 <= negative_fraction(full, threshold=0.05).value <= share.upper + 1e-9
+
+
+def test_a_large_basis_is_not_kept_unasked(monkeypatch):
+    matrix = np.diag(np.arange(1.0, 51.0))
+    options = {"probes": 1, "steps": 20, "seed": 3}
+    kept, left = (spectral_density(matrix, **options, keep_basis=k) for k in (True, False))
+    for largest, expected in ((8 * 50 * 20, kept), (8 * 50 * 20 - 1, left)):
+        monkeypatch.setattr("stock_rnn.curvature.algorithms.density.LARGEST_BASIS", largest)
+        found = spectral_density(matrix, **options)
+        np.testing.assert_array_equal(found.nodes, expected.nodes)
+    assert not np.array_equal(kept.nodes, left.nodes)
+
+
+def test_asymmetry_shows_without_a_stored_basis():
+    matrix = np.diag(np.arange(1.0, 51.0))
+    matrix[0, 1:] = 1.0
+    assert not spectral_density(matrix, probes=1, steps=20, keep_basis=False).symmetric

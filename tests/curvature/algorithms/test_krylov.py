@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from stock_rnn.curvature.algorithms import krylov
 from stock_rnn.curvature.algorithms.extreme import (
     BASIS_BYTES,
     _krylov_space,
@@ -50,6 +51,18 @@ def test_the_basis_is_orthonormal_and_its_relation_holds(starts, vector_type, ep
     )
     space.ritz()
     assert space.asymmetry <= 100 * eps
+
+
+@pytest.mark.parametrize("starts", [1, 3])
+def test_symmetry_saves_a_pass_over_the_basis(monkeypatch, starts):
+    passes = []
+    monkeypatch.setattr(
+        krylov,
+        "_orthogonalize",
+        lambda vector, basis, own=krylov._orthogonalize: passes.append(1) or own(vector, basis),
+    )
+    grown(symmetric(), starts)
+    assert len(passes) == starts + 40
 
 
 @pytest.mark.parametrize("starts", [1, 3])

@@ -69,3 +69,19 @@ def test_an_eigenvalue_within_the_rounding_of_a_cutoff_may_lie_on_either_side(si
     run = Tridiagonal(np.zeros(2), np.array([size]), exhausted=True)
     cutoff = size * (1.0 + roots * np.sqrt(np.finfo(float).eps))
     assert run.share_below(cutoff) == pytest.approx(bounds)
+
+
+def test_fewer_than_two_kept_vectors_are_refused():
+    with pytest.raises(ValueError, match=r"kept must be at least 2\. Received: kept=1"):
+        lanczos_tridiagonal(np.eye(3), np.ones(3), steps=2, kept=1)
+
+
+@pytest.mark.parametrize("kept", [2, 3, None])
+def test_few_steps_are_the_same_with_fewer_kept_vectors(kept):
+    matrix = np.diag(np.arange(1.0, 41.0))
+    runs = lanczos_tridiagonal(matrix, np.ones((40, 2)), steps=8, kept=kept)
+    for run in runs:
+        full = lanczos_tridiagonal(matrix, np.ones(40), steps=8)[0]
+        np.testing.assert_allclose(run.alphas, full.alphas, rtol=1e-10)
+        np.testing.assert_allclose(run.betas, full.betas, rtol=1e-10)
+        assert run.asymmetry < 1e-12

@@ -88,6 +88,7 @@ def test_of_several_binary_units_each_has_a_target_of_its_own():
     np.testing.assert_allclose(dense_matrix(operator), expected, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("units", "activation", "loss"),
     [(3, "softmax", "sparse_categorical_crossentropy"), (1, "sigmoid", "binary_crossentropy")],

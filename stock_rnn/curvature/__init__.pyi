@@ -55,6 +55,9 @@ from .operators.errors import (
     NonFiniteError,
     SecondDerivativeError,
 )
+from .operators.fisher import (
+    FisherOperator,
+)
 from .operators.gauss_newton import (
     GaussNewtonOperator,
     ResidualOperator,
@@ -93,6 +96,7 @@ __all__ = [
     "ExactHessian",
     "ExactSpectrum",
     "ExtremeEigenpairs",
+    "FisherOperator",
     "GaussNewtonOperator",
     "HessianCallback",
     "HessianOperator",

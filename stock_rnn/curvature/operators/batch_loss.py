@@ -21,6 +21,7 @@ class OutputLoss:
     own: list[tf.Tensor]  # scalars: regularization and other losses of the model
     count: tf.Tensor  # scalar: what the micro-batch counts
     outputs: list[tf.Tensor]  # what the data loss may be made of: outputs, logits behind them
+    predicted: Any  # the copied outputs, in the model's own structure
 
 
 class BatchLoss:
@@ -62,6 +63,8 @@ class BatchLoss:
         is_object = isinstance(found, keras.losses.Loss)
         self._entries: Callable[[Any, Any], Any] = found.call if is_object else found
         self._reduction = found.reduction if is_object else "sum_over_batch_size"
+        # Of a cross-entropy: whether the model's outputs are logits.
+        self.from_logits = bool(is_object and found.get_config().get("from_logits"))
 
     def __call__(
         self,
@@ -104,8 +107,15 @@ class BatchLoss:
             copies.extend(made)
             return made[0]
 
-        loss, count = self._data_loss(keras.tree.map_structure(copy, predicted), batch)
-        return OutputLoss(loss, own, count, [t for t in copies if t.dtype.is_floating])
+        copied = keras.tree.map_structure(copy, predicted)
+        loss, count = self._data_loss(copied, batch)
+        outputs = [t for t in copies if t.dtype.is_floating]
+        return OutputLoss(loss, own, count, outputs, copied)
+
+    def of_targets(self, predicted: Any, batch: Any, y: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        """The data loss (scalar), and its entries before masks and weights, for targets y."""
+        x, _, weights = batch
+        return self._data_loss(predicted, (x, y, weights))[0], self._entries_of(predicted, y)
 
     def _run(
         self,
@@ -129,13 +139,9 @@ class BatchLoss:
     def _data_loss(self, predicted: Any, batch: Any) -> tuple[tf.Tensor, tf.Tensor]:
         x, y, weights = batch
         size = tf.shape(keras.tree.flatten(x)[0])[0]
-        predicted, y = _single(predicted), _single(y)
-        first = keras.tree.flatten(predicted)[0]
-        mask = mask_of(first) if tf.is_tensor(predicted) else None
-        y = keras.tree.map_structure(lambda t: tf.cast(t, first.dtype), y)
-        if tf.is_tensor(y) and tf.is_tensor(predicted):
-            y, predicted = _same_rank(y, predicted)
-        entries = self._entries(y, predicted)
+        predicted = _single(predicted)
+        mask = mask_of(predicted) if tf.is_tensor(predicted) else None
+        entries = self._entries_of(predicted, y)
         # A loss can leave entries out too (`ignore_class`), and says so like a layer.
         masks = [m for m in (mask, mask_of(entries)) if m is not None]
         entries = tf.convert_to_tensor(entries)
@@ -151,6 +157,15 @@ class BatchLoss:
             return tf.reduce_mean(weighted), size
         count = tf.reduce_sum(math.prod(factors, start=tf.ones_like(entries)))
         return tf.math.divide_no_nan(tf.reduce_sum(weighted), count), count
+
+    def _entries_of(self, predicted: Any, y: Any) -> Any:
+        """What the loss is before it is reduced: a number an example, or a time step."""
+        predicted, y = _single(predicted), _single(y)
+        dtype = keras.tree.flatten(predicted)[0].dtype
+        y = keras.tree.map_structure(lambda t: tf.cast(t, dtype), y)
+        if tf.is_tensor(y) and tf.is_tensor(predicted):
+            y, predicted = _same_rank(y, predicted)
+        return self._entries(y, predicted)
 
 
 def others_of(model: keras.Model, variables: Sequence[keras.Variable]) -> list[keras.Variable]:

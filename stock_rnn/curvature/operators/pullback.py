@@ -39,6 +39,7 @@ class PullBack:
 
     loss: tf.Tensor  # scalar: L
     count: tf.Tensor  # scalar: what the micro-batch counts
+    predicted: Any  # the model's outputs, as the loss reads them; z is part of them
     outputs: list[tf.Tensor]  # z: those that the data loss depends on
     slopes: list[tf.Tensor]  # ∂ℓ/∂z
     covectors: list[tf.Tensor]  # u: the slopes' values, held constant
@@ -94,7 +95,17 @@ def pull_back(
         gradients = [_sum(a, b) for a, b in zip(pulled, own, strict=True)]
     loss = found.data + sum(tf.cast(term, found.data.dtype) for term in found.own)
     return PullBack(
-        loss, found.count, outputs, slopes, held, pulled, gradients, values, outer, inner
+        loss,
+        found.count,
+        found.predicted,
+        outputs,
+        slopes,
+        held,
+        pulled,
+        gradients,
+        values,
+        outer,
+        inner,
     )
 
 

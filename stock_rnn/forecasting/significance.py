@@ -102,11 +102,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
     The i-th smallest of m becomes the largest of (m + 1 - j) p_j over j <= i, at most 1. Those
     that are nan stay so, and are not counted among the m. Source: Holm (1979).
     """
-    from statsmodels.stats.multitest import multipletests
-
     values = np.asarray(p_values, np.float64)
-    known = np.isfinite(values)
-    if known.any():
-        values = values.copy()
-        values[known] = multipletests(values[known], method="holm")[1]
-    return [float(value) for value in values]
+    known = np.flatnonzero(~np.isnan(values))
+    # statsmodels's function collects all garbage first, which takes longer than all tests.
+    order = known[np.argsort(values[known], kind="stable")]
+    factors = np.arange(len(order), 0, -1)
+    adjusted = values.copy()
+    adjusted[order] = np.minimum(np.maximum.accumulate(factors * values[order]), 1.0)
+    return [float(value) for value in adjusted]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import difflib
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,8 +139,9 @@ def _sessions(calendar: str, last: np.datetime64, count: int) -> NDArray[np.date
     import exchange_calendars
 
     start = last.astype(object)
-    # No exchange of the world has closed for more than half of all days, and longer than that.
-    end = start + datetime.timedelta(days=2 * count + 30)
+    # Asia's exchanges open on 238 days a year, and rest for up to eleven. No more than is needed:
+    # some calendars end with this year.
+    end = start + datetime.timedelta(days=math.ceil(1.6 * count) + 15)
     try:
         known = exchange_calendars.get_calendar(
             calendar, start=start.isoformat(), end=end.isoformat()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 import statsmodels.api as sm
+from statsmodels.stats.multitest import multipletests
 
 from stock_rnn.forecasting.significance import diebold_mariano, holm
 
@@ -101,3 +102,10 @@ def test_holm_by_hand():
     assert found[0] == found[2] == pytest.approx(0.04)
     assert math.isnan(found[1])
     assert np.isnan(holm([math.nan])).all()
+
+
+def test_holm_is_that_of_statsmodels():
+    rng = np.random.default_rng(6)
+    for count in (1, 2, 5, 20):
+        p_values = rng.uniform(0, 0.3, count).round(2)
+        np.testing.assert_allclose(holm(p_values), multipletests(p_values, method="holm")[1])

@@ -31,6 +31,13 @@ def test_a_price_with_a_time_of_day_is_followed_by_the_next_day():
     assert days_after("2019-01-02T16:00", 1) == ["01-03"]
 
 
+@pytest.mark.parametrize("calendar", ["XNYS", "XSHG", "XTKS"])
+def test_many_days_are_as_many_as_asked_for(calendar):
+    found = next_trading_days(prices_until("2020-01-23"), 1000, calendar)
+    assert len(np.unique(found.days)) == 1000
+    assert np.is_busday(found.days).all()
+
+
 def test_each_exchange_has_its_own_holidays():
     # Germany opens on Thanksgiving and rests on the day before Christmas.
     assert days_after("2026-11-25", 1, symbol="SAP.DE") == ["11-26"]

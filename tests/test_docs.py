@@ -14,6 +14,7 @@ from stock_rnn.cli import evaluate as evaluate_command
 from stock_rnn.cli import predict as predict_command
 from stock_rnn.cli import reproduce as reproduce_command
 from stock_rnn.cli import runs as runs_command
+from stock_rnn.cli import surface as surface_command
 from stock_rnn.cli import train as train_command
 from stock_rnn.config import Config, flag
 from stock_rnn.curvature import HessianCallback
@@ -125,9 +126,18 @@ def test_the_section_of_runs_lists_every_flag(command):
         assert f"`{word}" in section or f" {word} " in section, word
 
 
+def test_the_page_of_the_surface_lists_every_flag():
+    page = (DOCS / "surface.md").read_text(encoding="utf-8")
+    for (word,) in words_of(surface_command):
+        assert f"`{word}" in page, word
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 def test_flags_exist(page):
-    commands = (train_command, evaluate_command, predict_command, reproduce_command, *run_commands)
+    commands = (
+        *(train_command, evaluate_command, predict_command, reproduce_command, surface_command),
+        *run_commands,
+    )
     known = " ".join(command._parser().format_help() for command in commands)
     # TensorBoard's, Dask's and pip's.
     known += " --logdir --nthreads --nworkers --constraint --editable"

@@ -22,6 +22,7 @@ ORDER = [
     "data",
     "network",
     "optimizers",
+    "surface",
     "training",
     "forecasting",
     "study",

@@ -15,7 +15,7 @@ from stock_rnn.curvature.operators.protocol import MatvecRoutine, relative_round
 
 Array = NDArray[np.float64]
 
-#: The dampings that saddle-free Newton tries at each step (Dauphin et al. 2014, section 6.1).
+#: The dampings that saddle-free Newton tries at each step.
 DAMPINGS = tuple(10.0**-k for k in range(7))
 
 

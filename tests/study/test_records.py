@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stock_rnn.config import Config
 from stock_rnn.errors import UserError
 from stock_rnn.study import records
 from stock_rnn.study.plan import Task
@@ -229,8 +230,8 @@ def test_a_record_of_the_first_version_is_read():
     path = Path(__file__).parent / "formats" / "efa72d2ddb161a75.json"
     content = json.loads(path.read_text())
     record = records.load(path)
-    newer = {"date_column": None, "close_column": None, "decimal": None, "align": "oldest"}
-    newer |= {"validation_ratio": 0.0, "early_stopping": 0}
+    defaults = dataclasses.asdict(Config())
+    newer = {name: defaults[name] for name in defaults if name not in content["task"]["config"]}
     again = records.to_json(record)
     assert again["task"]["config"] == content["task"]["config"] | newer
     assert list(again["task"]["deep"]) == content["task"]["deep"]

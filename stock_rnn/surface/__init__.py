@@ -1,0 +1,1 @@
+"""Optimizers on a surface of two coordinates: the lecture's picture."""

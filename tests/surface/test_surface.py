@@ -1,0 +1,139 @@
+"""The lecture's picture: formulas, critical points, paths, frames."""
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+from PIL import Image
+
+from stock_rnn.cli.surface import FORMATS, NAMES
+from stock_rnn.config import OPTIMIZERS
+from stock_rnn.errors import UserError
+from stock_rnn.surface import pictures
+from stock_rnn.surface.formula import Formula
+from stock_rnn.surface.paths import path
+from stock_rnn.surface.surfaces import SURFACES, critical_points, surface_of
+
+LECTURE = ("gd", "momentum", "adagrad", "rmsprop", "adam")
+
+
+def test_a_formula_is_what_it_says():
+    x, y = np.random.default_rng(0).uniform(0.5, 2, (2, 3, 4))
+    found = Formula("-(x - 2*y)**3 / 4 + sin(pi*x)*exp(-y) + sqrt(abs(x))^2 - +log(y)")(x, y)
+    expected = -((x - 2 * y) ** 3) / 4 + np.sin(np.pi * x) * np.exp(-y) + x - np.log(y)
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-12)
+    np.testing.assert_array_equal(Formula("3")(x, y).numpy(), np.full((3, 4), 3.0))
+
+
+HOSTILE = [
+    "", " ", "z", "x**", "x; y", "x\ny", "x = 1", "sin", "sin()", "sin(x, y)", "log(x, name=y)",
+    "1j*x", "x == y", "x < y", "x if x else y", "not x", "x // y", "x % y", "x << 9", "x @ y",
+    "'a'*10**9", "'a' * 999999999", "f'{x}'", "b'a'", "True", "None", "...", "[x]*10**9", "(x, y)",
+    "{x: y}", "[x for x in y]", "lambda: x", "x[0]", "x.numpy()", "x.__class__", "().__class__",
+    "__import__('os').system('touch hacked')", "open('hacked', 'w')", "eval('x')", "exec('x')",
+    "print(x)", "exit()", "globals()", "(x := 1)", "yield x", "await x", "import os",
+    "("*250 + "x" + ")"*40, "-"*299 + "x" + "-", "x" * 301, "\0", "∂",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=lambda text: repr(text[:20]))
+def test_what_is_no_formula_is_refused_in_a_line(text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as caught:
+        Formula(text)
+    assert "\n" not in " ".join(str(caught.value).split())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_numbers_too_large_take_no_time():
+    assert Formula("9**9**9**9**9")(1.0, 1.0).numpy() == np.inf
+
+
+MINIMUM, SADDLE = "near local minimum", "strict saddle"
+ROOTS = np.sort(np.roots([4, 0, -4, 0.3]).real)
+DEEP = 15 / 8
+CRITICAL = {
+    "two-minima": [(ROOTS[0], 0, MINIMUM), (ROOTS[1], 0, SADDLE), (ROOTS[2], 0, MINIMUM)],
+    "saddle": [(0, -np.sqrt(2), MINIMUM), (0, 0, SADDLE), (0, np.sqrt(2), MINIMUM)],
+    # The Hessian of a monkey saddle is zero.
+    "monkey-saddle": [
+        (-2 * DEEP, 0, MINIMUM), (0, 0, "flat"),
+        (DEEP, -DEEP * np.sqrt(3), MINIMUM), (DEEP, DEEP * np.sqrt(3), MINIMUM),
+    ],
+    "rosenbrock": [(1, 1, MINIMUM)],
+    "beale": [(0, 1, SADDLE), (3, 0.5, MINIMUM)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_critical_points_are_those_of_the_closed_form(name):
+    found = critical_points(SURFACES[name])
+    assert [each.kind for each in found] == [kind for *_, kind in CRITICAL[name]]
+    points = [each.point for each in found]
+    np.testing.assert_allclose(points, [point for *point, _ in CRITICAL[name]], atol=1e-3)
+
+
+def test_a_surface_without_critical_points_and_one_of_them_alone():
+    assert critical_points(surface_of("x + y")) == []
+    assert {each.kind for each in critical_points(surface_of("1"))} == {"flat"}
+
+
+def test_the_global_minimum_is_on_the_left_and_momentum_finds_it():
+    surface = SURFACES["two-minima"]
+    left, _, right = critical_points(surface)
+    assert left.value < right.value
+    np.testing.assert_allclose(path(surface, "momentum")[-1], left.point, atol=1e-2)
+    np.testing.assert_allclose(path(surface, "gd")[-1], right.point, atol=1e-2)
+
+
+def test_a_path_is_the_optimizers():
+    w = np.array([1.5, 0.001])
+    for point in path(SURFACES["saddle"], "gd")[:50]:
+        np.testing.assert_allclose(point, w, rtol=1e-5)
+        w = w - 0.03 * np.array([2 * w[0], -2 * w[1] + w[1] ** 3])
+
+
+def test_newton_goes_to_the_saddle_and_saddle_free_newton_to_a_minimum():
+    surface = SURFACES["saddle"]
+    np.testing.assert_allclose(path(surface, "newton")[-1], [0, 0], atol=1e-6)
+    np.testing.assert_allclose(path(surface, "saddle-free-newton")[-1], [0, 2**0.5], atol=1e-3)
+
+
+def test_a_path_that_diverges_ends():
+    points = path(surface_of("-exp(x**2) + 0*y"), "gd")
+    assert 1 < len(points) < 20
+    assert np.isfinite(points).all()
+
+
+def test_noise_is_that_of_the_seed():
+    one, same, other = (
+        path(SURFACES["saddle"], "gd", perturb_radius=0.1, seed=seed) for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(one, same)
+    assert not np.array_equal(one, other)
+
+
+def test_the_same_frames_in_the_lectures_colours(tmp_path, monkeypatch):
+    monkeypatch.setattr(pictures, "_FRAMES", 4)
+    surface = SURFACES["two-minima"]
+    paths = {name: path(surface, name) for name in LECTURE}
+    critical = critical_points(surface)
+    for name in "ab":
+        pictures.save_animation(tmp_path / f"{name}.gif", surface, paths, critical)
+        pictures.save_still(tmp_path / f"{name}.png", pictures.draw(surface, paths, critical))
+    for suffix in ("gif", "png"):
+        one, other = ((tmp_path / f"{name}.{suffix}").read_bytes() for name in "ab")
+        assert one == other
+    with Image.open(tmp_path / "a.gif") as animation:
+        assert animation.n_frames == 4
+    still = np.asarray(Image.open(tmp_path / "a.png").convert("RGB")).reshape(-1, 3)
+    for colour in ("cyan", "magenta", "white", "limegreen", "blue"):
+        exact = np.round(np.array(to_rgb(colour)) * 255)
+        assert (np.abs(still - exact).max(1) <= 1).sum() > 50, colour
+    assert {"gif"} == {path.suffix[1:] for path in tmp_path.glob("a.[!p]*")}
+
+
+def test_every_optimizer_has_a_colour_and_every_name_a_surface():
+    assert set(pictures.COLOURS) == set(OPTIMIZERS)
+    assert len(set(pictures.COLOURS.values())) == len(OPTIMIZERS)
+    assert tuple(SURFACES) == NAMES
+    assert tuple(pictures.WRITERS) == FORMATS

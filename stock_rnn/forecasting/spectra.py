@@ -66,7 +66,7 @@ def describe_spectrum(forecaster: Forecaster, kind: str) -> tuple[list[str], lis
     drawn = {"loss_slices.png": _slices(operator, extremes, title)}
     if forecaster.run.spectrum.exists():
         # Of the training, not of one model.
-        drawn["spectrum_by_epoch.png"] = _by_epoch(forecaster.run.spectrum, forecaster.run.name)
+        drawn |= _by_epoch(forecaster.run.spectrum, forecaster.run.name)
     more_lines, more_drawn, arrays = (
         _exact(operator, title) if kind == "exact" else _density(operator, extremes, title)
     )
@@ -87,10 +87,14 @@ def _describe_end(name: str, value: float, residual: float, extremes: ExtremeEig
     return f"{name} {value:+.4g} ± {residual + extremes.rounding:.1g}{certified}"
 
 
-def _by_epoch(path: Path, title: str) -> Figure:
+def _by_epoch(path: Path, title: str) -> dict[str, Figure]:
+    """File name -> figure of what was measured while the run was trained."""
     with reading(path, "train the run again with --overwrite"):
         measurements = load_measurements(path)
-    return figures.epochs_figure(measurements, title=title)
+    drawn = {"spectrum_by_epoch.png": figures.epochs_figure(measurements, title=title)}
+    if any(m.residual_term is not None for m in measurements):
+        drawn["negative_end.png"] = figures.negative_end_figure(measurements, title=title)
+    return drawn
 
 
 def _slices(operator: HessianOperator, extremes: ExtremeEigenpairs, title: str) -> Figure:

@@ -1,6 +1,7 @@
 """`evaluate.py --spectrum`: both ways tell the same of one run."""
 
 import contextlib
+import dataclasses
 import io
 import re
 import shutil
@@ -14,6 +15,7 @@ from stock_rnn.forecasting import spectra
 from stock_rnn.forecasting.forecaster import load_run
 from stock_rnn.forecasting.progress import Watched
 from stock_rnn.forecasting.spectra import describe_spectrum
+from stock_rnn.training.train import train
 
 
 @pytest.fixture(scope="module")
@@ -83,3 +85,10 @@ def test_exact_is_refused_before_lapack_s_copy_fills_the_memory(forecaster, monk
     monkeypatch.setattr(spectra, "exact_hessian", None)
     with pytest.raises(UserError, match=r"--spectrum exact of .* take --spectrum density"):
         describe_spectrum(forecaster, "exact")
+
+
+def test_a_run_that_measured_the_residual_term_has_its_picture(small_config, tmp_path):
+    config = dataclasses.replace(small_config, hessian_split=True, max_epoch=1, lstm_size=2)
+    run = train(config, run_name="r", models_dir=tmp_path / "m", logs_dir=tmp_path / "l")
+    _, files = describe_spectrum(load_run(run.folder), "density")
+    assert run.folder / "negative_end.png" in files

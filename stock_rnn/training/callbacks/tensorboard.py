@@ -20,7 +20,7 @@ from stock_rnn.network import LAST_OUTPUT
 #: A PNG, its width and its height.
 Picture: TypeAlias = tuple[bytes, tuple[int, int]]
 
-_PICTURES = 10
+_PICTURES = 5
 _HISTOGRAM_EXAMPLES = 4096
 
 _LOSS = "Mean squared error by epochs done"
@@ -43,7 +43,7 @@ class RunTensorBoard(keras.callbacks.Callback):
 
     Step k means "after k epochs". `train` has the logs of the epoch, the network's graph and
     a histogram of each weight; the other run has the logs that begin with "val_", a
-    histogram of the last LSTM output and, about ten times in a training, the picture of
+    histogram of the last LSTM output and, about five times in a training, the picture of
     predicted against actual. Persistence's losses are runs of their own,
     `train_persistence` and the like: lines in the chart of the losses.
 

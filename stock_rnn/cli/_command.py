@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from stock_rnn.config import Setting, settings
+from stock_rnn.config import settings
 from stock_rnn.errors import UserError
+from stock_rnn.settings import Setting
 
 
 class Parser(argparse.ArgumentParser):

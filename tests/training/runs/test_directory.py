@@ -100,7 +100,10 @@ def test_runs_are_found_by_name_by_folder_and_by_age(run, prices, tmp_path):
         runs.create(each, Config(), prices, overwrite=False)
         stamp = each.config.stat().st_mtime - age
         os.utime(each.config, (stamp, stamp))
-    find = lambda name: runs.open_run(name, run.models_dir, run.logs_dir)  # noqa: E731
+
+    def find(name):
+        return runs.open_run(name, run.models_dir, run.logs_dir)
+
     with pytest.raises(UserError, match=r"no complete run in .*: the newest, newer, was inter"):
         find(None)
     run.model.write_text("a model")

@@ -152,3 +152,12 @@ def test_probabilities_without_logits_behind_them_are_refused():
     operator = FisherOperator(model, "categorical_crossentropy", draw(N, 3), y)
     with pytest.raises(ValueError, match="No logits are found"):
         operator.prepare()
+
+
+@pytest.mark.parametrize("make", [FisherOperator, FisherOperator.empirical])
+def test_the_gauss_newton_matrix_is_made_of_the_same_data_without_the_draws(make):
+    model, x, y = network(3, "softmax"), draw(N, 3), np.eye(3)[np.arange(N) % 3]
+    options = {"sample_weight": np.arange(1.0, N + 1), "batch_size": 4}
+    expected = GaussNewtonOperator(model, "categorical_crossentropy", x, y, **options)
+    found = GaussNewtonOperator.of(make(model, "categorical_crossentropy", x, y, **options))
+    np.testing.assert_array_equal(dense_matrix(found), dense_matrix(expected))

@@ -228,8 +228,7 @@ def interval_reach(errors: FloatArray, coverage: float) -> tuple[FloatArray, NDA
         (steps,), ascending; nan from the first step on that has too few errors.
         (steps,), how many errors each step has.
     """
-    counts = np.isfinite(errors) | np.isinf(errors)
-    numbers = counts.sum(axis=0)
+    numbers = np.sum(~np.isnan(errors), axis=0)
     # Rounding must not lift a whole number to the next.
     ranks = np.ceil((numbers + 1) * coverage - 1e-9).astype(np.int64)
     # nan comes last.

@@ -43,7 +43,7 @@ def _parser(program: str = "reproduce.py") -> Parser:
         action="store_true",
         help="2 seeds of a small grid: shows that all works, too little to decide anything",
     )
-    parser.add_argument("--results", type=Path, default=Path("results"), help="where all goes")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="folder for the results")
     parser.add_argument(
         "--from-results",
         metavar="DIR",

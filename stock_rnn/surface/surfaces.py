@@ -160,7 +160,7 @@ def _zero_of_gradient(surface: Surface, start: Array) -> Array | None:
             return None
         answer = scipy.optimize.root(gradient, start, jac=True, tol=1e-12)
         slope = gradient(answer.x)[0]
-    # Not `answer.success`: where the Hessian is zero too it is wary.
+    # Not `answer.success`: where the Hessian is zero too it reports failure.
     return answer.x if np.linalg.norm(slope) <= EPS else None
 
 

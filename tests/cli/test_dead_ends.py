@@ -113,7 +113,7 @@ def test_windows_that_leave_prices_out_are_told(run_here, tmp_path):
     [
         (["--train-ratio", "0.2"], "--train-ratio is of --split random alone"),
         (["--split", "random", "--test-ratio", "0.2"], "--test-ratio is of --split chronological"),
-        (["--period", "1y", "--start", "2015-01-01"], "--period counts for nothing beside --start"),
+        (["--period", "1y", "--start", "2015-01-01"], "--period has no effect beside --start"),
         (["--hessian-every", "0", "--hessian-tol", "0.1"], "--hessian-every 0 measures no"),
         (["--resume", "--overwrite"], "give one or the other"),
     ],
@@ -127,7 +127,7 @@ def test_a_flag_that_would_be_ignored_is_refused(words, said, run_here, tmp_path
 def test_so_it_is_by_the_other_commands(script, run_here, folder):
     run = ["small"] if script == "evaluate.py" else []
     answer = run_here(script, *run, "--period", "1y", "--start", "2015-01-01", cwd=folder)
-    assert "--period counts for nothing beside --start" in last_line(answer)
+    assert "--period has no effect beside --start" in last_line(answer)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ _DELETED_PREFIX = ".deleted-"
 
 
 def run_to_delete(name: str | Path, models_dir: Path, logs_dir: Path) -> Run:
-    """A run that may be deleted, be it a damaged one.
+    """A run that may be deleted, even a damaged one.
 
     Args:
         name: its name, or the path of its folder in `models_dir`.

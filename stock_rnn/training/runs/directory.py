@@ -73,7 +73,7 @@ class Run:
 
     @property
     def best_model(self) -> Path:
-        """The model of the epoch with the lowest training loss."""
+        """The model of the best epoch, see `stock_rnn.training.callbacks.Checkpoint`."""
         return self.folder / "best.keras"
 
     @property

@@ -43,7 +43,7 @@ def open_run(name: str | Path | None, models_dir: Path, logs_dir: Path) -> Run:
 
 
 def looks_like_run(run: Run) -> bool:
-    """Whether a folder is a run, be it a damaged one: two files by names that a run's have."""
+    """Whether a folder is a run, even a damaged one: it has two files with a run's file names."""
     return run.folder.is_dir() and sum(path.exists() for path in run.own_files) > 1
 
 

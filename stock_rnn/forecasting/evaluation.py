@@ -196,7 +196,10 @@ def _evaluate(
     try:
         files = _write(folder, forecaster, dataset, prices, result)
     except OSError as error:
-        raise UserError(f"cannot write to {folder}: {error.strerror}") from error
+        raise UserError(
+            f"cannot write to {folder}: {error.strerror}; make it writable or make room, or "
+            "evaluate a copy of the run elsewhere"
+        ) from error
     return dataclasses.replace(result, files=files)
 
 

@@ -278,3 +278,30 @@ sys.modules.pop("argparse", None)
     assert "Traceback" not in answer.stderr
     assert answer.returncode == code, answer.stderr
     assert sum("interrupted" in line for line in answer.stderr.splitlines()) == lines
+
+
+def test_a_training_that_fails_before_it_begins_leaves_no_file(run_here, tmp_path):
+    for words in (["--symbol", "NOSUCH", "--source", "bundled"], ["--csv", "absent.csv"]):
+        assert run_here("train.py", *words, cwd=tmp_path).returncode == 2
+        assert run_here("train.py", *words, "--resume", cwd=tmp_path).returncode == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_logs_that_cannot_be_written_leave_no_half_of_a_run(run_here, tmp_path):
+    (tmp_path / "logs").write_text("a file")
+    answer = run_here("train.py", *SMALL, "--run-name", "r", cwd=tmp_path)
+    assert "cannot write the run to models/r and logs/r" in last_line(answer)
+    assert not (tmp_path / "models" / "r").exists()
+    assert (tmp_path / "logs").read_text() == "a file"
+
+
+@pytest.mark.parametrize("script", ["train.py", "evaluate.py"])
+def test_a_file_in_the_place_of_the_models_is_told(script, run_here, tmp_path):
+    (tmp_path / "README.md").touch()
+    answer = run_here(script, "--models-dir", "README.md", cwd=tmp_path)
+    assert "README.md: it is a file; choose another --models-dir" in last_line(answer)
+
+
+def test_an_unknown_model_is_told_by_its_flag(run_here, folder):
+    answer = run_here("evaluate.py", "small", "--model", "middle", cwd=folder)
+    assert "--model must be one of last, best. Received: 'middle'" in last_line(answer)

@@ -134,7 +134,10 @@ REFUSED = {
     ),
     "a formula that is none": (["surface", "--surface", "x +"], "no formula of x and y"),
     "a formula with code": (["surface", "--surface", "open('a', 'w')"], "no formula of x and y"),
-    "a surface misspelled": (["surface", "--surface", "sadle"], "no formula of x and y"),
+    "a surface misspelled": (
+        ["surface", "--surface", "sadle"],
+        "no surface 'sadle'; did you mean saddle? Named are two",
+    ),
     "an optimizer that is none": (["surface", "--optimizers", "gd,rmsporp"], "'rmsporp'"),
     "an optimizer twice": (["surface", "--optimizers", "gd,gd"], "names gd twice"),
     "a start outside": (["surface", "--start", "9", "9"], "--start must be in the window"),

@@ -156,8 +156,10 @@ def table(result: Evaluation) -> str:
 def comparison_table(comparison: Comparison) -> str:
     """The forecasts of one set as aligned text, a row a forecast, 100 columns wide at most."""
     heading = (
-        f"{comparison.name}: the model beside baselines; p of equal squared errors "
-        "(Diebold-Mariano, Holm)"
+        f"{comparison.name}: the model beside baselines; each interval is of one comparison, "
+        "uncorrected\n"
+        "p: test that both have the same squared error (Diebold-Mariano), Holm-corrected for "
+        f"{len(comparison.tests)} baselines"
     )
     rows: list[tuple[str, ...]] = [
         (

@@ -73,10 +73,10 @@ class Config:
     )
     csv: str | None = _setting(None, "CSV file with a date and a close column")
     date_column: str | None = _setting(
-        None, "name of the CSV's date column, where it is not Date or alike"
+        None, "name of the CSV's date column, where it is not called Date or similar"
     )
     close_column: str | None = _setting(
-        None, "name of the CSV's close column, where it is not Close or alike"
+        None, "name of the CSV's close column, where it is not called Close or similar"
     )
     decimal: str | None = _setting(
         None, "the CSV's decimal sign, where its numbers do not tell", choices=DECIMALS
@@ -280,7 +280,7 @@ class Config:
         if self.split == "random":
             found["test_ratio"] = "is of --split chronological alone, and the split is random"
         if self.start is not None or self.end is not None:
-            found["period"] = "counts for nothing beside --start or --end"
+            found["period"] = "has no effect beside --start or --end"
         for name, optimizers in HYPERPARAMETERS.items():
             if self.optimizer not in optimizers:
                 found[name] = f"is of --optimizer {' or '.join(optimizers)} alone"
@@ -288,21 +288,21 @@ class Config:
             if self.perturb != "stuck":
                 found[name] = "is of --perturb stuck alone"
         if not self.perturb_radius:
-            unperturbed = "counts for nothing: --perturb-radius 0 adds no noise"
+            unperturbed = "has no effect: --perturb-radius 0 adds no noise"
             found |= {name: unperturbed for name in _PERTURBATION if name != "perturb_radius"}
         if self.optimizer in ("gd", *SECOND_ORDER):
-            whole = f"counts for nothing: --optimizer {self.optimizer} has one batch, all examples"
+            whole = f"has no effect: --optimizer {self.optimizer} has one batch, all examples"
             found |= {"batch_size": whole, "shuffle": whole}
         if self.optimizer in SECOND_ORDER:
             found |= self._ignored_by_second_order()
         if self.hessian_every == 0:
-            unmeasured = "counts for nothing: --hessian-every 0 measures no curvature"
+            unmeasured = "has no effect: --hessian-every 0 measures no curvature"
             names = ("hessian_tol", "hessian_samples", "hessian_split")
             found |= dict.fromkeys(names, unmeasured)
         return found
 
     def _ignored_by_second_order(self) -> dict[str, str]:
-        nothing = f"counts for nothing: --optimizer {self.optimizer}"
+        nothing = f"has no effect: --optimizer {self.optimizer}"
         rates = ("init_learning_rate", "learning_rate_decay", "init_epoch")
         return {
             **dict.fromkeys(rates, f"{nothing} makes whole steps"),

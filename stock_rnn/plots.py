@@ -58,7 +58,8 @@ def prediction_figure(
     locator = AutoDateLocator()
     panels[-1].xaxis.set_major_locator(locator)
     panels[-1].xaxis.set_major_formatter(ConciseDateFormatter(locator))
-    panels[-1].set_xlabel("date")
+    first, last = (str(day.astype("datetime64[D]")) for day in dates[newest[[0, -1]]])
+    panels[-1].set_xlabel(f"date, {first} to {last}")
     panels[0].legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
     add_title(figure, title)
     return figure

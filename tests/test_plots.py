@@ -50,3 +50,12 @@ def test_each_line_is_in_one_legend_once(kinds):
     (legend,) = [axes.get_legend() for axes in figure.axes if axes.get_legend()]
     labels = [text.get_text() for text in legend.get_texts()]
     assert labels == ["persistence", "actual", "predicted"]
+
+
+def test_the_axis_of_dates_names_its_years():
+    dates = np.arange("2018-07-01", "2018-12-28", dtype="datetime64[D]")
+    values = np.zeros(len(dates))
+    figure = plots.prediction_figure(
+        dates, *(values, values), persistence=values, title="t", ylabel="price"
+    )
+    assert figure.axes[-1].get_xlabel() == "date, 2018-09-19 to 2018-12-27"

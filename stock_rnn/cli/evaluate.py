@@ -35,13 +35,17 @@ def _parser(program: str = "evaluate.py") -> Parser:
         "stay that are not given. docs/output.md explains every word.",
     )
     parser.add_argument(
-        "run", nargs="?", metavar="RUN", help="a run's name or folder; the newest if none is named"
+        "run",
+        nargs="?",
+        metavar="RUN",
+        help="a run's name or folder; the newest complete run if none is named",
     )
     parser.add_argument(
         "--model",
         metavar="last|best",
         default="last",
-        help="the last epoch's model, or that of the lowest training loss",
+        help="the last epoch's model, or that of the epoch whose mean loss during training was "
+        "lowest; its saved weights may be worse",
     )
     parser.add_argument(
         "--spectrum",
@@ -152,8 +156,10 @@ def table(result: Evaluation) -> str:
 def comparison_table(comparison: Comparison) -> str:
     """The forecasts of one set as aligned text, a row a forecast, 100 columns wide at most."""
     heading = (
-        f"{comparison.name}: the model beside baselines; p of equal squared errors "
-        "(Diebold-Mariano, Holm)"
+        f"{comparison.name}: the model beside baselines; each interval is of one comparison, "
+        "uncorrected\n"
+        "p: test that both have the same squared error (Diebold-Mariano), Holm-corrected for "
+        f"{len(comparison.tests)} baselines"
     )
     rows: list[tuple[str, ...]] = [
         (

@@ -35,13 +35,17 @@ def _parser(program: str = "python -m stock_rnn predict") -> Parser:
         "from the errors on the run's test examples. docs/forecasting.md explains the rest.",
     )
     parser.add_argument(
-        "run", nargs="?", metavar="RUN", help="a run's name or folder; the newest if none is named"
+        "run",
+        nargs="?",
+        metavar="RUN",
+        help="a run's name or folder; the newest complete run if none is named",
     )
     parser.add_argument(
         "--model",
         metavar="last|best",
         default="last",
-        help="the last epoch's model, or that of the lowest training loss",
+        help="the last epoch's model, or that of the epoch whose mean loss during training was "
+        "lowest; its saved weights may be worse",
     )
     parser.add_argument(
         "--horizon",

@@ -43,7 +43,9 @@ def _parser(program: str = "reproduce.py") -> Parser:
         action="store_true",
         help="2 seeds of a small grid: shows that all works, too little to decide anything",
     )
-    parser.add_argument("--results", type=Path, default=Path("results"), help="where all goes")
+    parser.add_argument(
+        "--results", type=Path, default=Path("results"), help="folder for the results"
+    )
     parser.add_argument(
         "--from-results",
         metavar="DIR",
@@ -159,7 +161,10 @@ def _draw(path: Path) -> None:
             verdicts = results.write_results(folder, command, found)
             write_event_files(folder.logs, found)
     except OSError as error:
-        raise UserError(f"cannot write to {path}: {error.strerror}") from error
+        raise UserError(
+            f"cannot write to {path}: {error.strerror}; make it writable or make room, or copy "
+            "the study elsewhere and draw it with --from-results"
+        ) from error
     for verdict in verdicts:
         print(f"{verdict.claim.id:28} {verdict.sentence}")
     counts = collections.Counter(verdict.verdict for verdict in verdicts)

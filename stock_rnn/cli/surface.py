@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import difflib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +25,9 @@ _LECTURE = "gd,momentum,adagrad,rmsprop,adam"
 
 # More steps than an animation can show.
 _MOST_STEPS = 100_000
+
+# Relative to the size of the window, or of f in it: less is rounding.
+_ROUNDING = 1e-15
 
 
 def _parser(program: str = "python -m stock_rnn surface") -> Parser:
@@ -85,9 +90,9 @@ def _draw(arguments: argparse.Namespace) -> None:
     # It checks both, as it does for a training.
     config = Config(perturb_radius=arguments.perturb_radius, seed=arguments.seed)
     with quiet_import():
-        from stock_rnn.surface.paths import path
+        from stock_rnn.surface.paths import FAR, path
         from stock_rnn.surface.pictures import draw, refuse_format, save_animation, save_still
-        from stock_rnn.surface.surfaces import critical_points
+        from stock_rnn.surface.surfaces import critical_points, names_of
 
     refuse_format(arguments.format)
     surface = _surface(arguments)
@@ -109,13 +114,29 @@ def _draw(arguments: argparse.Namespace) -> None:
         ) from error
     rows = [["optimizer", "steps", "x", "y", "f"]]
     for name, points in paths.items():
-        end = surface.at(points[-1])
-        rows.append([name, str(len(points) - 1), *(f"{v:.4g}" for v in (*points[-1], end.loss()))])
+        height = surface.at(points[-1]).loss()
+        rows.append([name, str(len(points) - 1), *_shown(surface, points[-1], height)])
     print(aligned(rows))
-    for each in critical:
-        x, y = each.point
-        print(f"{each.kind} at ({x:.4g}, {y:.4g}), f = {each.value:.4g}")
+    for name, points in paths.items():
+        if (done := len(points) - 1) < surface.steps:
+            print(
+                f"{name} diverged after {done} of {surface.steps} steps: the next one ends over "
+                f"{FAR:g} times as far out as the window"
+            )
+    for each, kind in zip(critical, names_of(critical), strict=True):
+        x, y, f = _shown(surface, each.point, each.value)
+        print(f"{kind} at ({x}, {y}), f = {f}")
     print(f"still      {still}\nanimation  {animation}")
+
+
+def _shown(surface: Surface, point: Any, height: float) -> tuple[str, str, str]:
+    """x, y and f with four digits; what rounding leaves of a zero as 0."""
+    size = max(map(abs, surface.window))
+    x, y, f = (
+        "0" if abs(value) < _ROUNDING * scale else f"{value:.4g}"
+        for value, scale in ((point[0], size), (point[1], size), (height, surface.scale))
+    )
+    return x, y, f
 
 
 def _radius(config: Config, optimizer: str) -> float:
@@ -140,17 +161,37 @@ def _optimizers(text: str) -> list[str]:
     return names
 
 
+def _formula(text: str) -> Surface:
+    """The surface of a formula.
+
+    Raises:
+        UserError: it is none; a single word is taken for a misspelled name.
+    """
+    from stock_rnn.surface.surfaces import surface_of
+
+    try:
+        return surface_of(text)
+    except UserError:
+        if not re.fullmatch(r"[A-Za-z][A-Za-z_-]*", text):
+            raise
+    close = difflib.get_close_matches(text.lower(), NAMES, n=1)
+    meant = f"; did you mean {close[0]}?" if close else "."
+    raise UserError(
+        f"no surface {text!r}{meant} Named are {', '.join(NAMES)}; or give a formula of x and y"
+    )
+
+
 def _surface(arguments: argparse.Namespace) -> Surface:
     """The surface with what the flags change.
 
     Raises:
         UserError: a value is out of range, the start is not in the window, or the formula is none.
     """
-    from stock_rnn.surface.surfaces import SURFACES, surface_of
+    from stock_rnn.surface.surfaces import SURFACES
 
     given = vars(arguments)
     named = SURFACES.get(arguments.surface)
-    surface = named or surface_of(arguments.surface)
+    surface = named or _formula(arguments.surface)
     changed: dict[str, Any] = {
         name: tuple(given[name]) if isinstance(given[name], list) else given[name]
         for name in ("start", "window", "learning_rate", "steps")

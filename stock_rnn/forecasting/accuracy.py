@@ -80,14 +80,14 @@ class Shift:
         if self.best is None:
             return "no shift can be told: predictions or prices never change"
         highest = f"correlation {self.correlations[self.best]:.4f}"
+        own = "the day's own price" if self.daily else "their own price"
         if self.best == 0:
-            return f"predictions agree best with the prices that they predict ({highest})"
+            return f"predictions follow {own} most closely ({highest})"
         one = "yesterday's price" if self.daily else "the price before"
         several = f"the price {self.best} {'days' if self.daily else 'prices'} before"
         when = one if self.best == 1 else several
         return (
-            f"predictions agree best with {when} ({highest}; with the price that they predict "
-            f"{self.correlations[0]:.4f})"
+            f"predictions follow {when} most closely ({highest}; {own} {self.correlations[0]:.4f})"
         )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from stock_rnn.config import SECOND_ORDER
 from stock_rnn.data import StockDataSet, dataset_of
 from stock_rnn.errors import UserError
 from stock_rnn.files import atomic_write, write_json
@@ -42,8 +43,8 @@ class Evaluation:
             model's units; the same three as prices, with `_price` at the end of the name.
         files: the files written.
         overlap: one line on prices that lie in the span of the training; None if none do.
-        dropout: one line on what dropout adds to the training loss; None if there is no
-            dropout, or the prices are not the run's own.
+        dropout: one line on the training loss with dropout off and on, and on that of the
+            epoch; None if the training had no dropout, or the prices are not the run's own.
         comparison: the model beside the baselines on the last set of `scores`.
     """
 
@@ -107,15 +108,17 @@ def _on_own_prices(forecaster: Forecaster) -> Evaluation:
 
 
 def _dropout(forecaster: Forecaster, dataset: StockDataSet, mse: float) -> str | None:
-    """What dropout adds to the training loss of a model, as one line."""
-    if forecaster.config.keep_prob == 1:
+    """The training loss with dropout off and on, and that of the epoch, as one line."""
+    if forecaster.config.keep_prob == 1 or forecaster.config.optimizer in SECOND_ORDER:
         return None
     predicted = forecaster.predict_examples(dataset, dataset.train, dropout=True)
     loss = float(np.mean((predicted - dataset.labels(dataset.train)) ** 2))
-    return (
-        f"training losses by epoch have dropout on: at these weights that makes {loss:.2e} of the "
-        f"{mse:.2e} above ({loss / mse - 1:+.1%})"
-    )
+    line = f"train MSE of the saved weights: {mse:.2e} with dropout off, {loss:.2e} with it on"
+    summary = runs.summarize(forecaster.run)
+    epoch = summary.last if forecaster.which == "last" else summary.best
+    # Not a number where the history is damaged or missing.
+    told = f"; the epoch's {epoch.train:.2e} is a mean over its steps"
+    return line + told if np.isfinite(epoch.train) else line
 
 
 def _on_others(forecaster: Forecaster, prices: Prices) -> Evaluation:
@@ -196,7 +199,10 @@ def _evaluate(
     try:
         files = _write(folder, forecaster, dataset, prices, result)
     except OSError as error:
-        raise UserError(f"cannot write to {folder}: {error.strerror}") from error
+        raise UserError(
+            f"cannot write to {folder}: {error.strerror}; make it writable or make room, or "
+            "evaluate a copy of the run elsewhere"
+        ) from error
     return dataclasses.replace(result, files=files)
 
 
@@ -271,7 +277,7 @@ def _write(
     write_json(files[0], content)
     with atomic_write(files[1]) as part:
         table.to_csv(part, index=False)
-    units = "change since the window before" if dataset.normalized else "price"
+    units = "change from the last known price" if dataset.normalized else "price"
     for path, suffix, ylabel in ((files[2], "", units), (files[3], "_price", "price")):
         title = f"{prices.symbol}: {forecaster.title}"
         figure = predictions_figure(table, suffix, title=title, ylabel=ylabel)

@@ -144,11 +144,12 @@ def load_run(
     """Load a complete run to predict.
 
     Args:
-        name: a run's name in `models_dir`, or the path of its folder; None for the run
-            that was trained last.
+        name: a run's name in `models_dir`, or the path of its folder; None for the complete run
+            that was begun last.
         models_dir, logs_dir: the folders of all runs.
-        which: "last", the model after the last epoch, or "best", the one of the
-            epoch with the lowest training loss.
+        which: "last", the model after the last epoch, or "best", that of the epoch whose mean
+            loss during training was lowest (with validation examples: whose loss on these was).
+            That mean is over the epoch's steps: the weights after them may be worse.
 
     Raises:
         UserError: there is no such run, it is not complete, or its files are
@@ -163,7 +164,7 @@ def load_run(
         )
     paths = {"last": run.model, "best": run.best_model}
     if which not in paths:
-        raise UserError(f"which must be one of last, best. Received: {which!r}")
+        raise UserError(f"--model must be one of last, best. Received: {which!r}")
     return Forecaster(run, record.config, _load_model(paths[which], record.config), which)
 
 

@@ -25,7 +25,7 @@ FloatArray = NDArray[np.float64]
 #: The most trading days that are predicted.
 MAX_HORIZON = 1000
 
-NOTICE = "a measured forecast, and no advice to buy or sell"
+NOTICE = "not advice to buy or sell"
 
 # Origins of which the errors are measured at once.
 _BATCH = 4096

@@ -1,4 +1,4 @@
-"""The progress of a long computation with an operator, for whoever watches it."""
+"""The progress of a long computation with an operator, shown on stderr."""
 
 from __future__ import annotations
 

@@ -175,5 +175,8 @@ def _write(folder: Path, kind: str, drawn: dict[str, Figure], arrays: dict[str, 
             with atomic_write(path) as part:
                 figure.savefig(part, bbox_inches="tight")
     except OSError as error:
-        raise UserError(f"cannot write to {folder}: {error.strerror}") from error
+        raise UserError(
+            f"cannot write to {folder}: {error.strerror}; make it writable or make room, or "
+            "evaluate a copy of the run elsewhere"
+        ) from error
     return files

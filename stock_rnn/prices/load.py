@@ -39,8 +39,8 @@ def load_prices(
             never replaced by another.
         csv: A file with a header, a date column and a close column; docs/prices.md says
             which formats are read.
-        date_column: The name of the CSV's date column. None: it is called Date or alike.
-        close_column: The name of the CSV's close column. None: it is called Close or alike.
+        date_column: The name of the CSV's date column. None: it is called Date or similar.
+        close_column: The name of the CSV's close column. None: it is called Close or similar.
         decimal: "point" or "comma", the CSV's decimal sign. None: the numbers tell.
         period: One of `PERIODS`, counted back from the source's last day
             (Yahoo: the last complete day).

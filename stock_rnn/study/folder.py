@@ -55,7 +55,10 @@ def locked(folder: Folder) -> Iterator[None]:
     except filelock.Timeout:
         raise UserError(f"another study is writing to {folder.path}: wait for it") from None
     except OSError as error:
-        raise UserError(f"cannot write to {folder.path}: {error.strerror}") from error
+        fault = "it is a file" if folder.path.is_file() else error.strerror
+        raise UserError(
+            f"cannot write to {folder.path}: {fault}; choose another folder with --results"
+        ) from error
     try:
         yield
     finally:

@@ -14,8 +14,8 @@ from stock_rnn.surface.surfaces import Surface
 
 Array = NDArray[np.float64]
 
-# A path ends where it leaves the picture by so many times its size.
-_FAR = 100.0
+#: A path ends where it goes this many times as far out as the window.
+FAR = 100.0
 
 
 def path(surface: Surface, optimizer: str, *, perturb_radius: float = 0.0, seed: int = 0) -> Array:
@@ -41,7 +41,7 @@ def path(surface: Surface, optimizer: str, *, perturb_radius: float = 0.0, seed:
         step()
         point = np.array(variable.numpy())
         # The optimizer has moved it to where nothing is drawn, and soon nothing is finite.
-        if not np.abs(point).max() <= _FAR * np.abs(surface.window).max():
+        if not np.abs(point).max() <= FAR * np.abs(surface.window).max():
             break
         points.append(point)
     return np.array(points)
@@ -55,4 +55,6 @@ def _step(surface: Surface, used: keras.Optimizer, variable: keras.Variable) -> 
     def by_gradient() -> None:
         used.apply([surface.graph(variable.value)[1]], [variable])
 
-    return tf.function(by_gradient)
+    # As a concrete function: of calls of one `tf.function` an optimizer TensorFlow would warn, as
+    # it takes them for retracings of one.
+    return tf.function(by_gradient).get_concrete_function()

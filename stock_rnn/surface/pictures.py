@@ -5,18 +5,19 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib.animation
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patheffects import withStroke
+from matplotlib.patheffects import AbstractPathEffect, withStroke
 from numpy.typing import NDArray
 
 from stock_rnn.errors import UserError
 from stock_rnn.files import atomic_write
-from stock_rnn.surface.surfaces import CriticalPointAt, Surface
+from stock_rnn.surface.surfaces import CriticalPointAt, Surface, names_of
 
 Array = NDArray[np.float64]
 
@@ -34,13 +35,37 @@ COLOURS = {
     "saddle-free-newton": "orange",
 }
 
-#: Kind of a critical point -> its marker.
-MARKERS = {"near local minimum": "*", "strict saddle": "X", "flat": "s", "undecided": "o"}
+#: Optimizer -> the marker on its line and at its end: colours alone are not told by all readers.
+MARKERS = {
+    "gd": "o",
+    "momentum": "s",
+    "adagrad": "D",
+    "rmsprop": "^",
+    "adam": "v",
+    "sgd": "8",
+    "nesterov": "p",
+    "rmsprop-tf1": "<",
+    "newton": "h",
+    "saddle-free-newton": ">",
+}
+
+#: Name of a critical point (`names_of`) -> its marker, size and edge.
+CRITICAL_MARKERS = {
+    "lowest minimum": ("*", 19, "red"),
+    "minimum": ("*", 15, "black"),
+    "strict saddle": ("X", 12, "black"),
+    "flat": ("s", 10, "black"),
+}
+_OTHER_MARKER = ("o", 10, "black")
+
+# Widths of the lines: that of the path drawn last, and by how much others are wider at most.
+_THINNEST, _WIDER = 1.8, 4
 
 #: Format of an animation -> the writer of Matplotlib that makes it.
 WRITERS = {"gif": "pillow", "mp4": "ffmpeg", "webm": "ffmpeg"}
 
 _FRAMES, _FRAMES_PER_SECOND, _DPI = 50, 12, 70
+_LEGEND_SIZE = 13  # points; at the animation's resolution about as many pixels
 _POINTS = 200  # of the contours, in each coordinate
 
 
@@ -61,13 +86,31 @@ def draw(
     figure = Figure(figsize=(8, 6), layout="constrained")
     axes = figure.add_subplot()
     _draw_surface(axes, surface, critical)
-    for name, points in _longest_first(paths):
-        shown = points[: None if upto is None else upto + 1]
-        edge = [withStroke(linewidth=3.2, foreground="black")]
-        axes.plot(*shown.T, color=COLOURS[name], lw=1.8, path_effects=edge, label=name, zorder=3)
-        axes.plot(*shown[-1], "o", color=COLOURS[name], mec="black", ms=9, zorder=4)
+    ordered = _longest_first(paths)
+    for place, (name, points) in enumerate(ordered):
+        _draw_path(axes, name, points[: None if upto is None else upto + 1], place, len(ordered))
     _add_legend(axes, paths, critical)
     return figure
+
+
+def _draw_path(axes: Axes, name: str, points: Array, place: int, count: int) -> None:
+    """Three lines: the path, markers on it, and its end.
+
+    Of `count` paths the one drawn first is the widest, and those after it are dashed: where they
+    follow each other, all are seen.
+    """
+    colour, marker = COLOURS[name], MARKERS[name]
+    width = _THINNEST + min(count - 1 - place, _WIDER)
+    edge: list[AbstractPathEffect] = [withStroke(linewidth=width + 1.2, foreground="black")]
+    dashes: Any = (0, (4, 1 + place)) if place else "-"
+    axes.plot(*points.T, color=colour, lw=width, ls=dashes, path_effects=edge, zorder=3)
+    # At even distances of the picture, at other places than those of the other paths.
+    every = (0.1 * place / count, 0.1)
+    style: dict[str, Any] = {"marker": marker, "ls": "none", "color": colour}
+    axes.plot(*points.T, **style, ms=6, mec="black", mew=0.7, markevery=every, zorder=3.5)
+    # Hollow: several may end at one point.
+    ring: list[AbstractPathEffect] = [withStroke(linewidth=3.4, foreground="black")]
+    axes.plot(*points[-1:].T, **style, ms=16, mfc="none", mew=2.0, path_effects=ring, zorder=4)
 
 
 def _longest_first(paths: Mapping[str, Array]) -> list[tuple[str, Array]]:
@@ -99,34 +142,37 @@ def _draw_surface(axes: Axes, surface: Surface, critical: Sequence[CriticalPoint
     )
     if np.ptp(finite) > 0:
         axes.contour(x, y, shown, levels=20, colors="black", linewidths=0.3)
-    for each in critical:
-        axes.plot(
-            *each.point,
-            MARKERS.get(each.kind, "o"),
-            color="gold",
-            mec="black",
-            ms=15,
-            zorder=2,
-        )
+    # Above the paths, which end there.
+    for each, name in zip(critical, names_of(critical), strict=True):
+        axes.plot(*each.point, **_critical_style(name), zorder=5)
     axes.set(xlim=(left, right), ylim=(bottom, top), xlabel="x", ylabel="y")
     axes.set_title(
         f"{textwrap.fill(surface.formula.text, 90)}\nlearning rate {surface.learning_rate:g}",
-        fontsize=9,
+        fontsize=11,
     )
 
 
 def _add_legend(
     axes: Axes, paths: Mapping[str, Array], critical: Sequence[CriticalPointAt]
 ) -> None:
-    lines = [Line2D([], [], color=COLOURS[name], marker="o", mec="black", lw=2.5) for name in paths]
-    kinds = sorted({each.kind for each in critical})
-    marks = [
-        Line2D([], [], color="gold", marker=MARKERS.get(kind, "o"), mec="black", ms=11, ls="none")
-        for kind in kinds
+    lines = [
+        Line2D([], [], color=COLOURS[name], marker=MARKERS[name], mec="black", ms=9, lw=2.5)
+        for name in paths
     ]
+    names = sorted(set(names_of(critical)))
+    marks = [Line2D([], [], **_critical_style(name)) for name in names]
     axes.figure.legend(
-        [*lines, *marks], [*paths, *kinds], loc="outside right upper", facecolor="lightgrey"
+        [*lines, *marks],
+        [*paths, *names],
+        loc="outside right upper",
+        facecolor="lightgrey",
+        fontsize=_LEGEND_SIZE,
     )
+
+
+def _critical_style(name: str) -> dict[str, Any]:
+    marker, size, edge = CRITICAL_MARKERS.get(name, _OTHER_MARKER)
+    return {"marker": marker, "ms": size, "mec": edge, "mew": 1.3, "color": "gold", "ls": "none"}
 
 
 def refuse_format(kind: str) -> None:
@@ -164,14 +210,16 @@ def save_animation(
     writer = kind(fps=_FRAMES_PER_SECOND, codec=codec)
     figure = draw(surface, paths, critical, upto=0)
     axes = figure.axes[0]
-    # `draw` makes two lines an optimizer, the path and its end; before them stand the marks.
+    # `draw` makes three lines an optimizer, the last one its end; before them stand the marks.
     lines = axes.lines[len(critical) :]
     grown = [points for _, points in _longest_first(paths)]
     steps = max(map(len, grown)) - 1
     with atomic_write(file) as part, writer.saving(figure, str(part), dpi=_DPI):
         for upto in np.unique(np.linspace(0, steps, _FRAMES).round().astype(int)):
-            for points, line, end in zip(grown, lines[::2], lines[1::2], strict=True):
+            each = zip(grown, lines[::3], lines[1::3], lines[2::3], strict=True)
+            for points, line, markers, end in each:
                 shown = points[: upto + 1]
                 line.set_data(*shown.T)
+                markers.set_data(*shown.T)
                 end.set_data(*shown[-1:].T)
             writer.grab_frame()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,14 @@ class Surface:
     def values(self, x: Array, y: Array) -> Array:
         """f at points, of their shape."""
         return np.asarray(self.formula(x, y).numpy(), np.float64)
+
+    @functools.cached_property
+    def scale(self) -> float:
+        """The largest finite |f| on a grid in the window; 1 if there is none above 0."""
+        left, right, bottom, top = self.window
+        x, y = np.meshgrid(np.linspace(left, right, 21), np.linspace(bottom, top, 21))
+        heights = np.abs(self.values(x, y))
+        return float(heights[np.isfinite(heights)].max(initial=0.0)) or 1.0
 
     def at(self, point: ArrayLike) -> SurfaceOperator:
         """The Hessian and the gradient at a point (2,)."""
@@ -97,13 +106,32 @@ class SurfaceOperator:
         return [part.numpy() for part in self.surface.graph(tf.constant(self.point))]
 
 
+#: The kind of a point where the gradient is zero and all curvatures are certainly positive.
+MINIMUM = "minimum"
+
+
 @dataclasses.dataclass(frozen=True)
 class CriticalPointAt:
-    """A critical point: where, how high, and of what kind (`classify_critical_point`)."""
+    """A critical point: where, how high, and of what kind.
+
+    The kind is `MINIMUM`, or one of `classify_critical_point`.
+    """
 
     point: Array
     value: float
     kind: str
+
+
+def names_of(critical: Sequence[CriticalPointAt]) -> list[str]:
+    """The kinds of critical points; the lowest of minima of several heights is named so."""
+    heights = [each.value for each in critical if each.kind == MINIMUM]
+    if not heights or np.isclose(min(heights), max(heights), rtol=1e-9, atol=1e-12):
+        return [each.kind for each in critical]
+    near = functools.partial(np.isclose, min(heights), rtol=1e-9, atol=1e-12)
+    return [
+        f"lowest {MINIMUM}" if each.kind == MINIMUM and near(each.value) else each.kind
+        for each in critical
+    ]
 
 
 #: How small a gradient is none, and a curvature.
@@ -160,7 +188,7 @@ def _zero_of_gradient(surface: Surface, start: Array) -> Array | None:
             return None
         answer = scipy.optimize.root(gradient, start, jac=True, tol=1e-12)
         slope = gradient(answer.x)[0]
-    # Not `answer.success`: where the Hessian is zero too it is wary.
+    # Not `answer.success`: where the Hessian is zero too it reports failure.
     return answer.x if np.linalg.norm(slope) <= EPS else None
 
 
@@ -169,6 +197,8 @@ def _classified(surface: Surface, point: Array) -> CriticalPointAt:
     norm = float(np.linalg.norm(operator.gradient()))
     extremes = extreme_eigenpairs(operator, tol=1e-6)
     kind = classify_critical_point(norm, extremes, eps=EPS, gamma=GAMMA).kind
+    if extremes.lambda_min - extremes.residual_min - extremes.rounding > GAMMA and norm <= EPS:
+        kind = MINIMUM
     return CriticalPointAt(point, operator.loss(), kind)
 
 

@@ -1,4 +1,4 @@
-"""Fitting the network: Keras's `fit` with the callbacks of a run."""
+"""Fitting the network: the training loop with the callbacks of a run."""
 
 from __future__ import annotations
 

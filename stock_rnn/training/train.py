@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from stock_rnn.config import SECOND_ORDER, Config
-from stock_rnn.data import dataset_of, prices_of
+from stock_rnn.data import StockDataSet, dataset_of, prices_of
 from stock_rnn.errors import UserError
 from stock_rnn.files import remove_part_files
 from stock_rnn.prices import Prices
@@ -17,6 +17,9 @@ from stock_rnn.training import runs
 from stock_rnn.training.runs import Run
 
 _log = logging.getLogger("stock_rnn.training.train")
+
+# With fewer examples a single day decides the skill.
+_FEW = 30
 
 
 def train(
@@ -59,6 +62,8 @@ def train(
     run = Run(run_name or runs.run_name(config), models_dir, logs_dir)
     if resume and run_name is None and not run.config.exists():
         run = runs.begun_run(config, models_dir, logs_dir) or run
+    # Before anything is written: what fails here leaves no file behind.
+    new = None if resume and run.config.exists() else _data(config)
     with runs.locked(run):
         resuming = resume and run.config.exists()
         if resuming:
@@ -71,18 +76,12 @@ def train(
                 return run
             remove_part_files(run.folder)
             runs.check_resumable(run)
+            _, dataset = _data(config, prices)
         else:
-            prices = prices_of(config)
-        dataset = dataset_of(config, prices)
-        if config.optimizer in SECOND_ORDER:
-            with quiet_import():
-                from stock_rnn.training.second_order import refuse_large
-            refuse_large(config)
-        if not resuming:
+            # Another process may have deleted the run just now.
+            prices, dataset = new or _data(config)
             runs.create(run, config, prices, overwrite=overwrite)
-        _log.info("%s", dataset.describe())
-        if dataset.left_out:
-            _log.info("%s: %s", dataset.symbol, dataset.left_out)
+        _describe_examples(dataset)
         with quiet_import():
             from stock_rnn.training.fit import fit
         try:
@@ -96,6 +95,34 @@ def train(
                 f"{run.resume_command()}"
             ) from error
     return run
+
+
+def _data(config: Config, prices: Prices | None = None) -> tuple[Prices, StockDataSet]:
+    """The prices, those of the configuration if none are given, and their data set.
+
+    Raises:
+        UserError: the prices cannot be had or are too few, or the network is too large for the
+            optimizer.
+    """
+    prices = prices_of(config) if prices is None else prices
+    dataset = dataset_of(config, prices)
+    if config.optimizer in SECOND_ORDER:
+        with quiet_import():
+            from stock_rnn.training.second_order import refuse_large
+        refuse_large(config)
+    return prices, dataset
+
+
+def _describe_examples(dataset: StockDataSet) -> None:
+    """Say which examples there are, and warn if a skill would rest on few of them."""
+    _log.info("%s", dataset.describe())
+    if dataset.left_out:
+        _log.info("%s: %s", dataset.symbol, dataset.left_out)
+    if (count := len(dataset.monitored)) < _FEW:
+        _log.warning(
+            "only %d %s example%s: a skill from fewer than %d says little; take a longer span",
+            *(count, dataset.monitored_name, "s" * (count != 1), _FEW),
+        )
 
 
 def _check_same(run: Run, config: Config) -> bool:

@@ -113,7 +113,7 @@ def test_windows_that_leave_prices_out_are_told(run_here, tmp_path):
     [
         (["--train-ratio", "0.2"], "--train-ratio is of --split random alone"),
         (["--split", "random", "--test-ratio", "0.2"], "--test-ratio is of --split chronological"),
-        (["--period", "1y", "--start", "2015-01-01"], "--period counts for nothing beside --start"),
+        (["--period", "1y", "--start", "2015-01-01"], "--period has no effect beside --start"),
         (["--hessian-every", "0", "--hessian-tol", "0.1"], "--hessian-every 0 measures no"),
         (["--resume", "--overwrite"], "give one or the other"),
     ],
@@ -127,7 +127,7 @@ def test_a_flag_that_would_be_ignored_is_refused(words, said, run_here, tmp_path
 def test_so_it_is_by_the_other_commands(script, run_here, folder):
     run = ["small"] if script == "evaluate.py" else []
     answer = run_here(script, *run, "--period", "1y", "--start", "2015-01-01", cwd=folder)
-    assert "--period counts for nothing beside --start" in last_line(answer)
+    assert "--period has no effect beside --start" in last_line(answer)
 
 
 @pytest.mark.parametrize(
@@ -278,3 +278,30 @@ sys.modules.pop("argparse", None)
     assert "Traceback" not in answer.stderr
     assert answer.returncode == code, answer.stderr
     assert sum("interrupted" in line for line in answer.stderr.splitlines()) == lines
+
+
+def test_a_training_that_fails_before_it_begins_leaves_no_file(run_here, tmp_path):
+    for words in (["--symbol", "NOSUCH", "--source", "bundled"], ["--csv", "absent.csv"]):
+        assert run_here("train.py", *words, cwd=tmp_path).returncode == 2
+        assert run_here("train.py", *words, "--resume", cwd=tmp_path).returncode == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_logs_that_cannot_be_written_leave_no_half_of_a_run(run_here, tmp_path):
+    (tmp_path / "logs").write_text("a file")
+    answer = run_here("train.py", *SMALL, "--run-name", "r", cwd=tmp_path)
+    assert "cannot write the run to models/r and logs/r" in last_line(answer)
+    assert not (tmp_path / "models" / "r").exists()
+    assert (tmp_path / "logs").read_text() == "a file"
+
+
+@pytest.mark.parametrize("script", ["train.py", "evaluate.py"])
+def test_a_file_in_the_place_of_the_models_is_told(script, run_here, tmp_path):
+    (tmp_path / "README.md").touch()
+    answer = run_here(script, "--models-dir", "README.md", cwd=tmp_path)
+    assert "README.md: it is a file; choose another --models-dir" in last_line(answer)
+
+
+def test_an_unknown_model_is_told_by_its_flag(run_here, folder):
+    answer = run_here("evaluate.py", "small", "--model", "middle", cwd=folder)
+    assert "--model must be one of last, best. Received: 'middle'" in last_line(answer)

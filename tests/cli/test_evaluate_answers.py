@@ -83,8 +83,8 @@ def test_opens_and_closes_are_told_apart(train_here, evaluate_here, tmp_path):
 def test_dropout_s_share_is_told_where_there_is_dropout(train_here, evaluate_here):
     train_here("with", "--period", "1y", "--keep-prob", 0.5)
     told = evaluate_here("with")
-    (line,) = [line for line in told if "dropout on" in line]
-    on, off = map(float, re.search(r"makes (\S+) of the (\S+) above", line).groups())
+    (line,) = [line for line in told if "dropout" in line]
+    off, on = map(float, re.search(r"(\S+) with dropout off, (\S+) with it on", line).groups())
     assert f"{off:.2e}" in told[2]
     # Dropout adds noise to the head's inputs, whose weights are of size 1.
     assert on > off
@@ -180,10 +180,11 @@ def test_baselines_stand_beside_the_model_in_the_table_and_in_the_files(train_he
     lines = evaluate_here("r")
     found = content(run, "comparison.json")
     (at,) = (i for i, line in enumerate(lines) if line.startswith("test: the model beside"))
-    rows = [re.split(r"  +", line) for line in lines[at + 2 : at + 8]]
+    assert lines[at + 1].endswith("Holm-corrected for 5 baselines")
+    rows = [re.split(r"  +", line) for line in lines[at + 3 : at + 9]]
     assert [row[0] for row in rows] == list(found["forecasts"])
     assert [row[1] for row in rows] == [f"{e['mse']:.2e}" for e in found["forecasts"].values()]
-    assert lines[at + 8 : at + 10] == [found["sentence"], found["shift"]]
+    assert lines[at + 9 : at + 11] == [found["sentence"], found["shift"]]
     # The model's own errors, as its predictions have them.
     table = pd.read_csv(run / "final_predictions.csv")
     model = found["forecasts"]["model"]

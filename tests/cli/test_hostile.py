@@ -44,7 +44,7 @@ REFUSED = {
     ),
     "a batch of gradient descent": (
         ["train", "--optimizer", "gd", "--batch-size", "8"],
-        "--batch-size counts for nothing",
+        "--batch-size has no effect",
     ),
     "a network too large for Newton": (
         ["train", "--optimizer", "newton", "--lstm-size", "32"],
@@ -53,11 +53,11 @@ REFUSED = {
     "a negative damping": (["train", "--optimizer", "newton", "--damping", "-1"], "--damping must"),
     "a learning rate of Newton": (
         ["train", "--optimizer", "newton", "--init-learning-rate", "1"],
-        "--init-learning-rate counts for nothing: --optimizer newton makes whole steps",
+        "--init-learning-rate has no effect: --optimizer newton makes whole steps",
     ),
     "noise on Newton": (
         ["train", "--optimizer", "newton", "--perturb-radius", "1"],
-        "--perturb-radius counts for nothing: --optimizer newton adds no noise",
+        "--perturb-radius has no effect: --optimizer newton adds no noise",
     ),
     "no Krylov space": (
         ["train", "--optimizer", "saddle-free-newton", "--krylov-dimension", "0"],
@@ -65,7 +65,7 @@ REFUSED = {
     ),
     "a negative radius": (["train", "--perturb-radius", "-1"], "--perturb-radius must be at least"),
     "a radius of words": (["train", "--perturb-radius", "small"], "--perturb-radius"),
-    "stuck without a radius": (["train", "--perturb", "stuck"], "--perturb counts for nothing"),
+    "stuck without a radius": (["train", "--perturb", "stuck"], "--perturb has no effect"),
     "a threshold of all steps": (
         ["train", "--perturb-radius", "1", "--perturb-threshold", "1"],
         "--perturb-threshold is of --perturb stuck alone",
@@ -134,7 +134,10 @@ REFUSED = {
     ),
     "a formula that is none": (["surface", "--surface", "x +"], "no formula of x and y"),
     "a formula with code": (["surface", "--surface", "open('a', 'w')"], "no formula of x and y"),
-    "a surface misspelled": (["surface", "--surface", "sadle"], "no formula of x and y"),
+    "a surface misspelled": (
+        ["surface", "--surface", "sadle"],
+        "no surface 'sadle'; did you mean saddle? Named are two",
+    ),
     "an optimizer that is none": (["surface", "--optimizers", "gd,rmsporp"], "'rmsporp'"),
     "an optimizer twice": (["surface", "--optimizers", "gd,gd"], "names gd twice"),
     "a start outside": (["surface", "--start", "9", "9"], "--start must be in the window"),

@@ -213,6 +213,64 @@ def test_a_delete_that_is_interrupted_leaves_whole_runs_and_is_finished_by_the_n
     assert left == {"models", "logs"}
 
 
+def refuse_to_remove(monkeypatch, names):
+    """As if some folders may not be written. The superuser may write all: it is imitated."""
+    remove = shutil.rmtree
+
+    def refuse(folder, **options):
+        if any((folder / name).exists() for name in names):
+            raise PermissionError(13, "Permission denied", names[0])
+        remove(folder, **options)
+
+    monkeypatch.setattr(deleting.shutil, "rmtree", refuse)
+
+
+def test_files_that_cannot_be_removed_are_told_by_their_folder(folder, monkeypatch, capsys, says):
+    refuse_to_remove(monkeypatch, ["model.keras"])
+    assert main(["delete", "small", "--yes"]) == 2
+    (left,) = (folder / "models").glob(".deleted-*")
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "the runs are gone from the list" in line
+    assert f"(Permission denied); remove models/{left.name}" in line
+    # What can be removed is.
+    assert not list((folder / "logs").glob(".deleted-*"))
+    assert [each["name"] for each in json.loads(says("runs", "--json"))] == ["wide"]
+
+
+def test_what_an_earlier_delete_left_does_not_fail_the_next(folder, monkeypatch, capsys):
+    left = folder / "models" / ".deleted-0123"
+    left.mkdir()
+    (left / "foreign").touch()
+    refuse_to_remove(monkeypatch, ["foreign"])
+    assert main(["delete", "small", "--yes"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "deleted models/small and logs/small\n"
+    assert "models/.deleted-0123 is left of an earlier delete" in err
+    assert not (folder / "models" / "small").exists()
+
+
+def test_a_run_that_cannot_be_moved_leaves_all_of_the_named_runs(folder, monkeypatch, capsys, says):
+    def refuse(folder, set_aside=deleting._set_aside):
+        if folder.name == "wide" and folder.parent.name == "models":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return set_aside(folder)
+
+    monkeypatch.setattr(deleting, "_set_aside", refuse)
+    assert main(["delete", "small", "wide", "--yes"]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "cannot delete models/wide and logs/wide: Permission denied; nothing was deleted" in line
+    assert [each["name"] for each in json.loads(says("runs", "--json"))] == ["small", "wide"]
+    assert all((folder / "logs" / name).exists() for name in ("small", "wide"))
+    assert not list(folder.rglob(".deleted-*"))
+
+
+@pytest.mark.parametrize("command", ["compare wide", "delete --yes", "evaluate", "predict"])
+def test_a_misspelled_run_is_told_the_closest_name(command, folder, capsys):
+    assert main([*command.split(), "smal"]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.endswith("no run at models/smal: did you mean small? stock-rnn runs lists the runs")
+
+
 def test_the_commands_need_no_tensorflow(folder):
     for words in (["runs"], ["compare", "small", "wide"], ["delete", "small", "--yes"]):
         answer = subprocess.run(

@@ -58,7 +58,9 @@ def test_evaluate_of_the_newest_run(evaluated):
     assert answer.stderr == ""
     content = json.loads((folder / "models" / NAME / "final_predictions.json").read_text())
     assert f" {content['scores']['test']['mse']:.2e} " in lines[3]
-    assert "training losses by epoch have dropout on" in lines[5]
+    history = pd.read_csv(folder / "models" / NAME / "history.csv")
+    assert lines[5].startswith("train MSE of the saved weights: ")
+    assert lines[5].endswith(f"; the epoch's {history.loss.iloc[-1]:.2e} is a mean over its steps")
 
 
 def test_errors_as_prices_are_those_of_the_predictions(evaluated):

@@ -99,7 +99,7 @@ def test_shift_correlations_are_those_of_pandas():
 
 @pytest.mark.parametrize(
     ("shift", "said"),
-    [(0, "the prices that they predict"), (1, "yesterday's price"), (3, "the price 3 days before")],
+    [(0, "the day's own price"), (1, "yesterday's price"), (3, "the price 3 days before")],
 )
 def test_a_shifted_line_is_found_out(shift, said):
     prices = walk(200)
@@ -109,13 +109,16 @@ def test_a_shifted_line_is_found_out(shift, said):
     found = compared(data, predicted)
     assert found.accuracies[MODEL].shift.best == shift
     assert found.accuracies[MODEL].shift.correlations[shift] == pytest.approx(1)
-    assert f"agree best with {said} (correlation 1.0000" in found.shift
+    assert f"follow {said} most closely (correlation 1.0000" in found.shift
 
 
 @pytest.mark.parametrize("dates", [np.repeat(weekdays(100), 2), weekdays(1000)[::5]])
 def test_of_opens_and_closes_and_of_weeks_no_price_is_called_yesterday_s(dates):
     data = StockDataSet(walk(200), dates, num_steps=4)
-    assert "with the price before (" in compared(data, data.persistence(data.test)).shift
+    assert (
+        "follow the price before most closely ("
+        in compared(data, data.persistence(data.test)).shift
+    )
 
 
 def test_a_model_that_knows_more_beats_the_best_baseline():
@@ -163,7 +166,7 @@ def test_what_cannot_be_compared_is_said_and_is_strict_json(prices, factor, said
     found = compared(data, np.full((len(data.test), 1), factor))
     assert said in found.sentence
     json.dumps(found.to_dict(), allow_nan=False)
-    assert len(comparison_table(found).splitlines()) == 8
+    assert len(comparison_table(found).splitlines()) == 9
 
 
 def test_json_and_csv_have_the_same_numbers(tmp_path):
@@ -184,5 +187,5 @@ def test_the_table_fits_into_a_hundred_columns():
     data = StockDataSet(12345.678 * walk(400), num_steps=3)
     noise = np.random.default_rng(1).normal(0, 0.02, (len(data.test), 1))
     lines = comparison_table(compared(data, noise)).splitlines()
-    assert len(lines) == 2 + 6
+    assert len(lines) == 3 + 6
     assert max(map(len, lines)) <= 100

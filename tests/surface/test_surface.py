@@ -1,17 +1,21 @@
 """The lecture's picture: formulas, critical points, paths, frames."""
 
+import dataclasses
+import logging
+
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from stock_rnn.cli.surface import FORMATS, NAMES
+from stock_rnn.cli.surface import FORMATS, NAMES, _shown, main
 from stock_rnn.config import OPTIMIZERS
 from stock_rnn.errors import UserError
 from stock_rnn.surface import pictures
 from stock_rnn.surface.formula import Formula
 from stock_rnn.surface.paths import path
-from stock_rnn.surface.surfaces import SURFACES, critical_points, surface_of
+from stock_rnn.surface.surfaces import SURFACES, critical_points, names_of, surface_of
 
 LECTURE = ("gd", "momentum", "adagrad", "rmsprop", "adam")
 
@@ -48,7 +52,7 @@ def test_numbers_too_large_take_no_time():
     assert Formula("9**9**9**9**9")(1.0, 1.0).numpy() == np.inf
 
 
-MINIMUM, SADDLE = "near local minimum", "strict saddle"
+MINIMUM, SADDLE = "minimum", "strict saddle"
 ROOTS = np.sort(np.roots([4, 0, -4, 0.3]).real)
 DEEP = 15 / 8
 CRITICAL = {
@@ -75,6 +79,18 @@ def test_the_critical_points_are_those_of_the_closed_form(name):
 def test_a_surface_without_critical_points_and_one_of_them_alone():
     assert critical_points(surface_of("x + y")) == []
     assert {each.kind for each in critical_points(surface_of("1"))} == {"flat"}
+
+
+def test_of_minima_of_two_heights_the_lowest_is_named():
+    names = {name: names_of(critical_points(SURFACES[name])) for name in ("two-minima", "saddle")}
+    assert names["two-minima"] == ["lowest minimum", SADDLE, MINIMUM]
+    assert names["saddle"] == [MINIMUM, SADDLE, MINIMUM]
+
+
+def test_a_point_with_a_curvature_of_zero_is_not_called_a_minimum():
+    # It falls along y: no minimum, and the Hessian cannot tell.
+    (found,) = critical_points(surface_of("x**2 - y**4"))
+    assert found.kind == "near local minimum"
 
 
 def test_the_global_minimum_is_on_the_left_and_momentum_finds_it():
@@ -132,8 +148,82 @@ def test_the_same_frames_in_the_lectures_colours(tmp_path, monkeypatch):
     assert {"gif"} == {path.suffix[1:] for path in tmp_path.glob("a.[!p]*")}
 
 
-def test_every_optimizer_has_a_colour_and_every_name_a_surface():
+def test_of_paths_along_each_other_all_are_seen():
+    line = np.stack([np.zeros(50), np.linspace(-1, 1, 50)], axis=1)
+    figure = pictures.draw(SURFACES["saddle"], dict.fromkeys(LECTURE, line), [])
+    FigureCanvasAgg(figure).draw()
+    # The middle of the line, without its markers and without the legend.
+    middle = figure.axes[0].transData.transform((0, 0)).astype(int)
+    pixels = np.asarray(figure.canvas.buffer_rgba())[::-1, :, :3]
+    shown = pixels[middle[1] - 80 : middle[1] + 80, middle[0] - 4 : middle[0] + 5].reshape(-1, 3)
+    for name in LECTURE:
+        exact = np.array(to_rgb(pictures.COLOURS[name])) * 255
+        assert (np.abs(shown - exact).max(1) <= 1).sum() > 15, name
+
+
+def test_critical_points_lie_above_the_hollow_ends_of_the_paths():
+    surface = SURFACES["two-minima"]
+    critical = critical_points(surface)
+    paths = {name: path(surface, name) for name in ("gd", "adam")}
+    lines = pictures.draw(surface, paths, critical).axes[0].lines
+    stars, ends = lines[: len(critical)], lines[len(critical) + 2 :: 3]
+    assert [line.get_markerfacecolor() for line in ends] == ["none", "none"]
+    assert {line.get_marker() for line in ends} == {"o", "v"}
+    for star in stars:
+        assert all(star.zorder > end.zorder for end in ends)
+        assert all(star.get_markersize() > 0.6 * end.get_markersize() for end in ends)
+
+
+def test_every_optimizer_has_a_colour_and_a_marker_and_every_name_a_surface():
     assert set(pictures.COLOURS) == set(OPTIMIZERS)
     assert len(set(pictures.COLOURS.values())) == len(OPTIMIZERS)
+    assert set(pictures.MARKERS) == set(OPTIMIZERS)
+    assert len(set(pictures.MARKERS.values())) == len(OPTIMIZERS)
     assert tuple(SURFACES) == NAMES
     assert tuple(pictures.WRITERS) == FORMATS
+
+
+@pytest.fixture
+def says(tmp_path, monkeypatch, capsys):
+    """Run `surface WORDS...` with few frames: the lines of stdout."""
+    monkeypatch.setattr(pictures, "_FRAMES", 1)
+
+    def run(*words):
+        assert main([*words, "--out", str(tmp_path)]) == 0
+        return capsys.readouterr().out.splitlines()
+
+    return run
+
+
+def test_a_path_that_diverges_is_told(says):
+    lines = says("--learning-rate", "5", "--optimizers", "gd,adagrad", "--steps", "3")
+    assert [line for line in lines if "diverged" in line] == [
+        "gd diverged after 1 of 3 steps: the next one ends over 100 times as far out as the window"
+    ]
+
+
+def test_what_rounding_leaves_of_a_zero_is_shown_as_zero():
+    surface = SURFACES["monkey-saddle"]
+    assert _shown(surface, (-1.7e-65, 1e-9), -5.2e-195) == ("0", "1e-09", "0")
+
+
+def test_tensorflow_has_nothing_to_warn_of():
+    told = []
+    handler = logging.Handler()
+    handler.emit = lambda record: told.append(record.getMessage())
+    logger = logging.getLogger("tensorflow")
+    logger.addHandler(handler)
+    surface = dataclasses.replace(SURFACES["two-minima"], steps=3)
+    try:
+        for name in (*LECTURE, "nesterov"):
+            path(surface, name)
+    finally:
+        logger.removeHandler(handler)
+    assert told == []
+
+
+@pytest.mark.parametrize(("text", "meant"), [("rosenbrok", "rosenbrock"), ("sadle", "saddle")])
+def test_a_misspelled_surface_is_told_the_closest_name(text, meant, capsys):
+    assert main(["--surface", text]) == 2
+    line = capsys.readouterr().err
+    assert f"no surface {text!r}; did you mean {meant}? Named are two-minima, " in line

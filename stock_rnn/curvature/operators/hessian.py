@@ -47,7 +47,7 @@ class HessianOperator(Operator):
 
     with v held constant. L is what Keras's loss gives on the entire data in one
     batch: the mean over examples (and time steps, masked ones left out), plus the
-    model's regularization losses, once. Data are gone through in micro-batches;
+    model's regularization losses, once. Data are processed in micro-batches;
     each counts by its size, so that a short last one is weighted exactly.
 
     The model runs in inference mode. Nothing is changed by measuring: variables

@@ -25,7 +25,8 @@ class Checkpoint(keras.callbacks.Callback):
     the learning rate one of the epoch: none is saved.
 
     The best epoch has the lowest validation loss or, without a validation set, the lowest
-    *training* loss: to choose it by the test loss would leak the test set.
+    *training* loss: to choose it by the test loss would leak the test set. The training loss is the
+    mean over the epoch's steps, with dropout; the weights after them may be worse.
 
     Put it after the callbacks that write files: an epoch that is saved here has then
     been written by all of them.

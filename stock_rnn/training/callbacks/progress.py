@@ -1,4 +1,4 @@
-"""The progress of a training, for whoever watches it."""
+"""The progress of a training, shown on stderr."""
 
 from __future__ import annotations
 

@@ -146,7 +146,7 @@ class RunTensorBoard(keras.callbacks.Callback):
             persistence=data.persistence(examples).ravel(),
             kinds=data.label_kinds(examples).ravel(),
             title=f"{data.symbol}: newest {data.monitored_name} predictions",
-            ylabel="change since the window before" if data.normalized else "price",
+            ylabel="change from the last known price" if data.normalized else "price",
         )
         width, height = (figure.get_size_inches() * figure.dpi).astype(int)
         return plots.png(figure), (int(width), int(height))

@@ -73,7 +73,7 @@ class Run:
 
     @property
     def best_model(self) -> Path:
-        """The model of the epoch with the lowest training loss."""
+        """The model of the best epoch, see `stock_rnn.training.callbacks.Checkpoint`."""
         return self.folder / "best.keras"
 
     @property
@@ -156,8 +156,9 @@ def locked(run: Run) -> Iterator[None]:
     except filelock.Timeout:
         raise UserError(f"run {run.folder} is being trained by another process") from None
     except OSError as error:
+        fault = "it is a file" if run.models_dir.is_file() else error.strerror
         raise UserError(
-            f"cannot write to {run.models_dir}: {error.strerror}; choose another --models-dir"
+            f"cannot write to {run.models_dir}: {fault}; choose another --models-dir"
         ) from error
     try:
         yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 
 from stock_rnn.config import Config
@@ -39,11 +40,19 @@ def open_run(name: str | Path | None, models_dir: Path, logs_dir: Path) -> Run:
             f"{run.config} {fault}, and nobody knows the run's settings without it; put it back, "
             f"or remove the run with python -m stock_rnn delete {run.name}"
         )
-    raise UserError(f"no run at {run.folder}: train it with python train.py, or name another")
+    raise no_run(run)
+
+
+def no_run(run: Run) -> UserError:
+    """What is said where a run is named that does not exist, with the name that is closest."""
+    names = [other.name for other in all_runs(run.models_dir, run.logs_dir)]
+    close = difflib.get_close_matches(run.name, names, n=1)
+    advice = f"did you mean {close[0]}?" if close else "train it with python train.py."
+    return UserError(f"no run at {run.folder}: {advice} python -m stock_rnn runs lists the runs")
 
 
 def looks_like_run(run: Run) -> bool:
-    """Whether a folder is a run, be it a damaged one: two files by names that a run's have."""
+    """Whether a folder is a run, even a damaged one: it has two files with a run's file names."""
     return run.folder.is_dir() and sum(path.exists() for path in run.own_files) > 1
 
 
@@ -54,8 +63,9 @@ def all_runs(models_dir: Path, logs_dir: Path) -> list[Run]:
     except FileNotFoundError:
         return []
     except OSError as error:
+        fault = "it is a file" if models_dir.is_file() else error.strerror
         raise UserError(
-            f"cannot read {models_dir}: {error.strerror}; choose another --models-dir"
+            f"cannot read {models_dir}: {fault}; choose another --models-dir"
         ) from error
     found = [Run(name, models_dir, logs_dir) for name in names]
     return sorted(filter(looks_like_run, found), key=_begun)

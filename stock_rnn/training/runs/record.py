@@ -65,12 +65,15 @@ def create(run: Run, config: Config, prices: Prices, *, overwrite: bool) -> None
     """
     if run.folder.exists():
         _make_room(run, overwrite=overwrite)
+    made = [folder for folder in (run.folder, run.logs) if not folder.exists()]
     try:
         run.folder.mkdir(parents=True, exist_ok=True)
         run.logs.mkdir(parents=True, exist_ok=True)
         _write_prices(run.prices, prices)
         _write_record(run, config, prices)
     except OSError as error:
+        for folder in made:
+            shutil.rmtree(folder, ignore_errors=True)
         raise UserError(
             f"cannot write the run to {run.folder} and {run.logs}: {error.strerror}; "
             "choose other folders with --models-dir and --logs-dir"

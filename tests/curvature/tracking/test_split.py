@@ -164,5 +164,5 @@ def test_the_flag_is_a_setting_that_older_runs_do_not_have():
     assert Config.from_dict(values) == Config()
     assert Config(hessian_split=True).command().endswith("--hessian-split")
     unmeasured = Config(hessian_every=0, hessian_split=True)
-    with pytest.raises(UserError, match="--hessian-split counts for nothing"):
+    with pytest.raises(UserError, match="--hessian-split has no effect"):
         refuse_ignored(unmeasured, {"hessian_split": True})

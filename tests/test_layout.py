@@ -25,6 +25,7 @@ ORDER = [
     "surface",
     "training",
     "forecasting",
+    "landscape",
     "study",
     "cli",
     "__main__",

@@ -225,6 +225,14 @@ def loss_along(op: LossOperator, direction: Array, distances: Array) -> LossSlic
     )
 
 
+def telling_distance(loss: float, curvature: float) -> float:
+    """√(2 L / |vᵀHv|), from 0.001 to 3: by the quadratic model the loss changes by its own value.
+
+    How far to look along v, if the picture is to show something.
+    """
+    return float(np.clip(math.sqrt(2 * loss / max(abs(curvature), 1e-12)), 1e-3, 3.0))
+
+
 def losses_at(op: LossOperator, displacements: Array) -> Array:
     """L(θ + d) for each row d of (k, n), all at once where the operator can: float64 (k,)."""
     own = getattr(op, "losses_at", None)

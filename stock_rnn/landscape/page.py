@@ -63,7 +63,9 @@ def write_page(file: Path, views: Mapping[str, View], *, title: str) -> None:
         updatemenus=[{"type": "buttons", "buttons": buttons, "x": 0.0, "xanchor": "left"}],
         margin={"l": 0, "r": 0, "t": 60, "b": 0},
     )
-    text = figure.to_html(include_plotlyjs=True, full_html=True, div_id="landscape")
+    text = figure.to_html(
+        include_plotlyjs=True, full_html=True, div_id="landscape", default_height="96vh"
+    )
     with atomic_write(file) as part:
         part.write_text(text, encoding="utf-8")
 
@@ -74,6 +76,8 @@ def _scene(view: View) -> dict[str, Any]:
         "yaxis": {"title": {"text": view.ylabel}},
         "zaxis": {"title": {"text": "training loss"}, "type": "log", "exponentformat": "e"},
         "aspectmode": "cube",
+        # Far enough for all labels to be seen.
+        "camera": {"eye": {"x": 1.6, "y": -2.0, "z": 1.0}, "center": {"z": -0.2}},
     }
 
 
@@ -83,8 +87,9 @@ def _traces(view: View) -> list[Any]:
 
     plane = view.plane
     losses = np.where(np.isfinite(plane.losses), plane.losses, np.nan)
-    with np.errstate(divide="ignore"):
-        colors = np.log10(losses)
+    colors = np.log10(np.maximum(losses, 1e-30))
+    found = colors[np.isfinite(colors)]
+    ticks = np.linspace(found.min(), found.max(), 7)
     traces = [
         graph_objects.Surface(
             x=plane.x,
@@ -92,7 +97,11 @@ def _traces(view: View) -> list[Any]:
             z=losses,
             surfacecolor=colors,
             colorscale="Viridis",
-            colorbar={"title": {"text": "log10 of the loss"}},
+            colorbar={
+                "title": {"text": "training loss"},
+                "tickvals": list(ticks),
+                "ticktext": [f"{10**tick:.2g}" for tick in ticks],
+            },
             hovertemplate="loss %{z:.4g}<extra></extra>",
         ),
         graph_objects.Scatter3d(

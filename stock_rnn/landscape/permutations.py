@@ -129,13 +129,15 @@ class Units:
         the orders of all other layers held, the best one of a layer maximizes Σᵢ S[i, order[i]],
         a linear assignment problem: S[i, j] is the product of all weights of unit i in θ and of
         unit j in θ'. A recurrent kernel has the layer's units on both sides; one side is held,
-        and an order is taken only if it comes closer. The first round, upwards, reads what does
-        not depend on orders yet unknown.
+        and an order is taken only if it comes closer. This starts from two orders, and the closer
+        end is taken: from the units as they are, and from a first round, upwards, that reads what
+        does not depend on orders yet unknown.
 
-        It ends in an order that no single layer betters, which need not be the closest of all.
+        It ends in an order that no such step betters, which need not be the closest of all; it
+        is never farther than the units as they are.
 
         Source: Ainsworth, Hayase, Srinivasa, "Git Re-Basin: Merging Models modulo Permutation
-        Symmetries", ICLR 2023, algorithm 1; the rule for recurrent kernels and the first round
+        Symmetries", ICLR 2023, "weight matching"; the rule for recurrent kernels and the starts
         are added here. `scipy.optimize.linear_sum_assignment` solves each problem.
 
         Args:
@@ -144,10 +146,18 @@ class Units:
         Returns:
             The orders to be given to `permuted` with `others`.
         """
-        orders: list[NDArray[np.int64]] = [np.arange(size) for size in self.sizes]
-        for layer in range(len(orders)):
+        as_they_are: list[NDArray[np.int64]] = [np.arange(size) for size in self.sizes]
+        upwards = list(as_they_are)
+        for layer in range(len(upwards)):
             known = set(range(layer))
-            orders[layer] = self._best_order(layer, weights, others, orders, known)
+            upwards[layer] = self._best_order(layer, weights, others, upwards, known)
+        starts = (self._descended(weights, others, orders) for orders in (upwards, as_they_are))
+        return min(starts, key=lambda orders: self._distance(weights, others, orders))
+
+    def _descended(
+        self, weights: Array, others: Array, orders: list[NDArray[np.int64]]
+    ) -> list[NDArray[np.int64]]:
+        """Orders that come closer a layer at a time, until none does."""
         distance = self._distance(weights, others, orders)
         improved = True
         while improved:

@@ -45,7 +45,9 @@ def kept(small_config, small_run, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def loaded(kept):
-    return load_run("kept", models_dir=kept / "models", logs_dir=kept / "logs")
+    found = load_run("kept", models_dir=kept / "models", logs_dir=kept / "logs")
+    found.model.compile(loss="mse")
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +68,6 @@ def answer(kept):
 def true_loss(loaded):
     """Keras's own mean squared error on the training examples, dropout off."""
     data = dataset_of(loaded.config, prices_of(loaded.config))
-    loaded.model.compile(loss="mse")
     return loaded.model.evaluate(data.train_X, data.train_y, verbose=0)
 
 

@@ -64,7 +64,7 @@ def write_page(file: Path, views: Mapping[str, View], *, title: str) -> None:
         margin={"l": 0, "r": 0, "t": 60, "b": 0},
     )
     text = figure.to_html(
-        include_plotlyjs=True, full_html=True, div_id="landscape", default_height="96vh"
+        include_plotlyjs=True, full_html=True, div_id="landscape", default_height="92vh"
     )
     with atomic_write(file) as part:
         part.write_text(text, encoding="utf-8")

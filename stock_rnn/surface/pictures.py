@@ -9,6 +9,7 @@ import subprocess
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.animation
@@ -216,7 +217,10 @@ def _write_frames(
 def _writer(suffix: str) -> matplotlib.animation.AbstractMovieWriter:
     """The writer of a format, by the suffix of a file's name."""
     codec = {".webm": "libvpx-vp9", ".mp4": "h264"}.get(suffix)
-    kind = matplotlib.animation.writers[WRITERS[suffix[1:]]]
+    kind: Any = matplotlib.animation.writers[WRITERS[suffix[1:]]]
     # Else a film keeps the frames' transparency, which the encoder of WebM refuses.
     colours = None if codec is None else ["-pix_fmt", "yuv420p"]
-    return kind(fps=_FRAMES_PER_SECOND, codec=codec, extra_args=colours)
+    writer: matplotlib.animation.AbstractMovieWriter = kind(
+        fps=_FRAMES_PER_SECOND, codec=codec, extra_args=colours
+    )
+    return writer

@@ -84,7 +84,8 @@ def _draw(arguments: argparse.Namespace) -> None:
     remove_old_part_files(run.folder)
     with quiet_import():
         from stock_rnn.forecasting.forecaster import load_run
-        from stock_rnn.landscape.describe import Request, describe_landscape
+        from stock_rnn.landscape.describe import describe_landscape
+        from stock_rnn.landscape.place import Request
     folders["which"] = arguments.model
     forecaster = load_run(arguments.run or run.name, **folders)
     other = load_run(arguments.other, **folders) if arguments.other is not None else None

@@ -31,7 +31,7 @@ _LEVELS = 30
 
 
 @dataclass(frozen=True)
-class Path:
+class TrainingPath:
     """The path of a training on a plane."""
 
     epochs: NDArray[np.int64]  # (k,)
@@ -47,7 +47,7 @@ class View:
     loss: float  # of the run, at (0, 0)
     xlabel: str
     ylabel: str
-    path: Path | None = None
+    path: TrainingPath | None = None
 
 
 def segments_figure(segments: Mapping[str, LossSegment], *, title: str) -> Figure:
@@ -108,7 +108,7 @@ def plane_figure(view: View, *, title: str) -> Figure:
     return figure
 
 
-def _draw_path(axes: Axes, path: Path) -> None:
+def _draw_path(axes: Axes, path: TrainingPath) -> None:
     x, y = path.coordinates.T
     axes.plot(x, y, ".-", color="white", lw=1.0, ms=5, zorder=3, label="epochs of the training")
     axes.annotate(

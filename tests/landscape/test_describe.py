@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stock_rnn.curvature.operators.blocks import flat_weights
 from stock_rnn.data import dataset_of, prices_of
 from stock_rnn.errors import UserError
 from stock_rnn.forecasting.forecaster import load_run
 from stock_rnn.forecasting.spectra import training_loss
 from stock_rnn.landscape import PLANES, describe
-from stock_rnn.landscape.describe import Request, describe_landscape, random_directions
+from stock_rnn.landscape.describe import describe_landscape
+from stock_rnn.landscape.place import Place, Request, random_directions
+from stock_rnn.landscape.views import kept_path, path_view
 from stock_rnn.network import build_model
 from stock_rnn.training.runs.kept_weights import read_weights
 from stock_rnn.training.train import train
@@ -85,7 +88,7 @@ def test_the_weights_of_every_epoch_are_those_of_a_training_that_keeps_none(
 
 def test_each_plane_has_the_models_own_loss_at_the_run(answer, loaded):
     with np.load(loaded.run.folder / "landscape" / "landscape.npz") as arrays:
-        assert set(arrays) == {f"{name}_{of}" for name in PLANES for of in ("x", "y", "losses")}
+        assert {f"{name}_{of}" for name in PLANES for of in ("x", "y", "losses")} < set(arrays)
         middle = GRID // 2
         for name in ("random", "eigen"):
             assert arrays[f"{name}_losses"].shape == (GRID, GRID)
@@ -109,9 +112,8 @@ def test_each_plane_has_the_models_own_loss_at_the_run(answer, loaded):
 
 
 def test_the_path_ends_at_the_run(loaded):
-    places = describe._Place.of(loaded, Request(grid=3))
-    epochs, weights = read_weights(loaded.run, len(places.weights))
-    view, line = describe._path_view(places, epochs, weights.astype(np.float64))
+    request = Request(grid=3)
+    view, line = path_view(Place.of(loaded, request), kept_path(loaded, request))
     np.testing.assert_array_equal(view.path.coordinates[-1], [0, 0])
     assert view.path.losses[-1] == pytest.approx(true_loss(loaded), rel=1e-5)
     assert view.path.epochs.tolist() == [0, 1, 2, 3]
@@ -169,7 +171,7 @@ def test_the_page_has_all_surfaces_and_loads_nothing(answer, loaded):
 
 def test_the_same_seed_gives_the_same_directions(loaded):
     loss = training_loss(loaded)
-    weights = describe.flat_weights(loss.variables)
+    weights = flat_weights(loss.variables)
     one, same, other = (random_directions(loss, weights, seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, same)
     assert not np.array_equal(one, other)
@@ -205,8 +207,20 @@ def test_a_network_that_is_too_large_is_refused(loaded, monkeypatch):
 
 def test_the_path_leads_to_the_last_model_only(loaded):
     best = dataclasses.replace(loaded, which="best")
-    with pytest.raises(UserError, match="leave out --model best"):
+    with pytest.raises(UserError, match="not to --model best; leave out --planes path"):
         describe_landscape(best, Request(planes=["path"], html=False))
+    assert kept_path(best, Request()) is None
+
+
+def test_two_epochs_make_no_path(loaded, tmp_path):
+    run = dataclasses.replace(loaded.run, models_dir=tmp_path)
+    shutil.copytree(loaded.run.weights, run.weights)
+    for epoch in (1, 2):
+        (run.weights / f"epoch{epoch:07d}.npy").unlink()
+    short = dataclasses.replace(loaded, run=run)
+    assert kept_path(short, Request()) is None
+    with pytest.raises(UserError, match=r"A path needs at least 3 points.*leave out --planes"):
+        kept_path(short, Request(planes=["path"]))
 
 
 def test_without_plotly_the_page_is_refused_in_one_line(loaded, monkeypatch):

@@ -20,6 +20,9 @@ Array = NDArray[np.float64]
 # Points of a plane that are asked for at once: progress is told between.
 _POINTS = 64
 
+# Points whose second extent is this share of the first, or less, count as a line.
+_LINE = 1e-6
+
 
 @dataclass(frozen=True)
 class LossSegment:
@@ -159,13 +162,16 @@ def path_plane(path: Array) -> PathPlane:
     points = np.asarray(path, np.float64)
     if points.ndim != 2 or len(points) < 3:
         raise ValueError(f"A path needs at least 3 points. Received: shape={points.shape}")
-    from_end = points - points[-1]
-    _, values, vectors = np.linalg.svd(points - points.mean(0), full_matrices=False)
-    if values[1] <= 1e-12 * values[0] or values[0] == 0.0:
+    from_mean = points - points.mean(0)
+    # By the small matrix (k, k) of the points' products: n may be millions.
+    products = from_mean @ from_mean.T
+    squares, combinations = np.linalg.eigh(products)
+    largest, second = squares[-1], squares[-2]
+    if second <= _LINE**2 * largest or largest <= 0.0:
         raise ValueError("The path's points lie on one line: they have no plane.")
-    directions = vectors[:2]
-    variances = values**2
-    return PathPlane(directions, from_end @ directions.T, variances[:2] / variances.sum())
+    directions = (combinations[:, :-3:-1].T @ from_mean) / np.sqrt([[largest], [second]])
+    shares = np.array([largest, second]) / np.trace(products)
+    return PathPlane(directions, (points - points[-1]) @ directions.T, shares)
 
 
 def _check_shape(op: LossOperator, vector: Array) -> None:

@@ -580,28 +580,3 @@ def test_what_is_wrong_with_the_graph_is_told_over_other_data_too():
     for operator in (hessian, hessian.with_data(x, y)):
         with pytest.raises(SecondDerivativeError):
             operator.prepare()
-
-
-@pytest.mark.parametrize(("unroll", "batch_size"), [(True, 3), (False, None)])
-def test_the_losses_at_many_points_are_those_of_models_with_these_weights(unroll, batch_size):
-    cell = layers.LSTMCell(3)
-    model = keras.Sequential(
-        [keras.Input((4, 2)), layers.RNN(cell, unroll=unroll), layers.Dropout(0.5), layers.Dense(1)]
-    )
-    x, y = draw(N, 4, 2), draw(N, 1, seed=1)
-    operator = HessianOperator(model, "mse", x, y, batch_size=batch_size)
-    points = draw(10, operator.parameters, seed=2)
-    found = operator.losses_at(points)
-    model.compile(loss="mse")
-    assert len(found) == 10
-    for point, loss in [(points[k], found[k]) for k in (0, 7, 9)]:
-        shift(model, point)
-        assert model.evaluate(x, y, verbose=0) == pytest.approx(loss, rel=1e-10)
-        shift(model, -point)
-
-
-def test_displacements_of_another_shape_are_refused():
-    model = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
-    operator = HessianOperator(model, "mse", draw(N, 2), draw(N, 1))
-    with pytest.raises(ValueError, match=r"must be \(k, 3\)\. Received: shape=\(4,\)"):
-        operator.losses_at(np.zeros(4))

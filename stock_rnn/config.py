@@ -216,6 +216,11 @@ class Config:
     hessian_split: bool = _setting(
         False, "measure the part of the curvature that is not the Gauss-Newton matrix's, too"
     )
+    keep_weights: bool = _setting(
+        False,
+        "keep the weights by epoch, of at most 200 epochs and in at most 1 GiB: landscape then "
+        "draws the path of the training",
+    )
     seed: int = _setting(
         0, "seed of weights, dropout, shuffling and split", at_least=0, at_most=2**32 - 1
     )
@@ -378,7 +383,7 @@ def settings() -> tuple[Setting, ...]:
 #: Settings that have their default in runs of versions which did not have them.
 _NEWEST = {
     *("date_column", "close_column", "decimal", "align"),
-    *("validation_ratio", "early_stopping", "hessian_split"),
+    *("validation_ratio", "early_stopping", "hessian_split", "keep_weights"),
     *HYPERPARAMETERS,
     *_PERTURBATION,
 }

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
+from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from stock_rnn.curvature.palette import BLUE, GREY, VERMILION, add_title, new_figure
+from stock_rnn.files import atomic_write
 
 # The report's red and blue, in hues that colour-blind readers can tell apart.
 ACTUAL, PREDICTED, PERSISTENCE = VERMILION, BLUE, GREY
+
+# The same figure gives the same file.
+_REPEATABLE: Any = {"svg.hashsalt": "stock_rnn", "svg.fonttype": "path"}
 
 #: How many of the newest predicted prices are shown, as in the report.
 SHOWN_DAYS = 100
@@ -70,3 +77,26 @@ def png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
+
+
+def write_svg_and_png(stem: Path, figure: Figure) -> list[Path]:
+    """Write a figure as SVG and as PNG, each whole or not at all.
+
+    Args:
+        stem: the files' path without their suffix; it may have dots.
+        figure: the same one gives the same files.
+
+    Returns:
+        The files.
+
+    Raises:
+        OSError: one cannot be written.
+    """
+    files = []
+    with mpl.rc_context(_REPEATABLE):
+        for suffix, metadata in ((".svg", {"Date": None}), (".png", {"Software": None})):
+            # Not with_suffix, which would cut names such as figure_5.1 at their dot.
+            files.append(stem.with_name(stem.name + suffix))
+            with atomic_write(files[-1]) as part:
+                figure.savefig(part, metadata=metadata)
+    return files

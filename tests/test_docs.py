@@ -11,6 +11,7 @@ import pytest
 import stock_rnn.curvature
 from stock_rnn.cli import compare, delete
 from stock_rnn.cli import evaluate as evaluate_command
+from stock_rnn.cli import landscape as landscape_command
 from stock_rnn.cli import predict as predict_command
 from stock_rnn.cli import reproduce as reproduce_command
 from stock_rnn.cli import runs as runs_command
@@ -133,10 +134,18 @@ def test_the_page_of_the_surface_lists_every_flag():
         assert f"`{word}" in page, word
 
 
+def test_the_page_of_the_landscape_lists_every_flag():
+    page = (DOCS / "landscape.md").read_text(encoding="utf-8")
+    for (word,) in words_of(landscape_command):
+        negated = word.replace("--", "--no-", 1)
+        assert f"`{word}" in page or f"`{negated}`" in page, word
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 def test_flags_exist(page):
     commands = (
         *(train_command, evaluate_command, predict_command, reproduce_command, surface_command),
+        landscape_command,
         *run_commands,
     )
     known = " ".join(command._parser().format_help() for command in commands)

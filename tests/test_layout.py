@@ -26,6 +26,7 @@ ORDER = [
     "surface",
     "training",
     "forecasting",
+    "landscape",
     "study",
     "cli",
     "__main__",

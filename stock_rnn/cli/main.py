@@ -19,6 +19,7 @@ COMMANDS = {
     "runs": "list the runs: settings, state, losses, skill",
     "compare": "compare runs: the settings that differ, losses, skill",
     "delete": "delete runs, with their logs",
+    "landscape": "draw the loss around a run, and between it and another",
     "surface": "draw the paths of optimizers on a surface of two coordinates",
 }
 

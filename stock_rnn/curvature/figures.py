@@ -314,9 +314,13 @@ def slices_figure(slices: Mapping[str, LossSlice], *, title: str = "") -> Figure
         slices: the direction's name -> the loss along it.
         title: text above.
     """
-    figure = new_figure(9, 4.2)
-    panels = figure.subplots(1, len(slices), squeeze=False)[0]
-    for axes, (name, slice_) in zip(panels, slices.items(), strict=True):
+    columns = min(len(slices), 2)
+    rows = -(-len(slices) // columns)
+    figure = new_figure(9, 4.2 * rows)
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in panels[len(slices) :]:
+        axes.set_axis_off()
+    for axes, (name, slice_) in zip(panels, slices.items(), strict=False):
         axes.plot(slice_.distances, slice_.losses, color=VERMILION, lw=1.6, label="loss")
         axes.plot(
             slice_.distances,
@@ -332,7 +336,8 @@ def slices_figure(slices: Mapping[str, LossSlice], *, title: str = "") -> Figure
         axes.set_title(f"{name}: vᵀHv = {slice_.curvature:.3g}", fontsize=10)
         axes.grid(alpha=0.3)
         axes.legend(loc="best", fontsize="small")
-    panels[0].set_ylabel("loss")
+    for axes in panels[::columns]:
+        axes.set_ylabel("loss")
     add_title(figure, title)
     return figure
 

@@ -14,7 +14,7 @@ from stock_rnn.curvature.algorithms.dense import TooLargeError, exact_hessian
 from stock_rnn.curvature.algorithms.density import negative_fraction, spectral_density
 from stock_rnn.curvature.algorithms.extreme import ExtremeEigenpairs, extreme_eigenpairs
 from stock_rnn.curvature.algorithms.trace import trace
-from stock_rnn.curvature.analysis.landscape import loss_along
+from stock_rnn.curvature.analysis.landscape import loss_along, telling_distance
 from stock_rnn.curvature.operators.hessian import HessianOperator
 from stock_rnn.curvature.tracking.measurement import load_measurements
 from stock_rnn.data import dataset_of
@@ -55,7 +55,7 @@ def describe_spectrum(forecaster: Forecaster, kind: str) -> tuple[list[str], lis
         UserError: the network is too large for "exact", the run's files are damaged, or
             its folder cannot be written.
     """
-    operator = _operator(forecaster)
+    operator = training_loss(forecaster)
     extremes = extreme_eigenpairs(operator, tol=1e-3)
     title = forecaster.title
     lines = [
@@ -76,7 +76,12 @@ def describe_spectrum(forecaster: Forecaster, kind: str) -> tuple[list[str], lis
     return lines + more_lines, files
 
 
-def _operator(forecaster: Forecaster) -> HessianOperator:
+def training_loss(forecaster: Forecaster) -> HessianOperator:
+    """The mean squared error, dropout off, on the examples that a run's curvature is measured on.
+
+    Raises:
+        UserError: the run's prices cannot be read or are damaged.
+    """
     dataset = dataset_of(forecaster.config, runs.read_prices(forecaster.run))
     inputs, labels = dataset.curvature_sample(forecaster.config.hessian_samples)
     return HessianOperator(forecaster.model, "mse", inputs, labels)
@@ -102,8 +107,7 @@ def _slices(operator: HessianOperator, extremes: ExtremeEigenpairs, title: str) 
     for name, vector, value in zip(
         ("v_min", "v_max"), extremes.vectors.T, extremes.eigenvalues, strict=True
     ):
-        # By the quadratic model, the loss changes by about its own value over this distance.
-        reach = float(np.clip(np.sqrt(2 * operator.loss() / max(abs(value), 1e-12)), 1e-3, 3.0))
+        reach = telling_distance(operator.loss(), value)
         slices[name] = loss_along(operator, vector, np.linspace(-reach, reach, 61))
     return figures.slices_figure(slices, title=title)
 

@@ -15,7 +15,8 @@ from stock_rnn.curvature.operators.protocol import MatvecRoutine, relative_round
 
 Array = NDArray[np.float64]
 
-#: The dampings that saddle-free Newton tries at each step.
+#: The dampings that saddle-free Newton tries at each step. Not checked against the paper's own:
+#: see `saddle_free_step`.
 DAMPINGS = tuple(10.0**-k for k in range(7))
 
 
@@ -62,8 +63,11 @@ def saddle_free_step(operator: LossOperator, dimension: int, *, seed: int = 0) -
 
     Source: Dauphin, Pascanu, Gulcehre, Cho, Ganguli, Bengio, "Identifying and attacking the
     saddle point problem in high-dimensional non-convex optimization", NeurIPS 2014,
-    algorithm 1. Its space is Lanczos's too; that it begins with g is the choice here: g then
-    lies in it, and nothing of g is lost.
+    algorithm 1. As there, the space is Lanczos's and λ that of the lowest loss, tried out. What
+    differs: the space begins with g, which then lies in it, and nothing of g is lost; it serves
+    one step, where algorithm 1 makes several in it; the paper's networks had 500 dimensions. The
+    text of the paper was not at hand when this was written: algorithm and dimension are as others
+    describe them, and the values that λ is chosen among could not be checked.
     """
     gradient = operator.gradient()
     norm = float(np.linalg.norm(gradient))

@@ -61,6 +61,7 @@ _SINCE: dict[str, Any] = {
     "perturb": "always",
     "perturb_threshold": 0.001,
     "perturb_interval": 100,
+    "keep_weights": False,
 }
 
 # Part of every key. Raise it when the same task would produce a different record.

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
+import shutil
+import subprocess
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import matplotlib.animation
 import numpy as np
 from matplotlib.axes import Axes
@@ -181,10 +186,27 @@ def refuse_format(kind: str) -> None:
     Raises:
         UserError: it is not.
     """
-    if not matplotlib.animation.writers.is_available(WRITERS[kind]):
+    with _found_ffmpeg():
+        available = matplotlib.animation.writers.is_available(WRITERS[kind])
+    if not available:
         raise UserError(
-            f"--format {kind} needs the program {WRITERS[kind]}: install it, or take gif"
+            f"--format {kind} needs the program {WRITERS[kind]}: install it, or pip install "
+            "'stock_rnn[video]', which has it, or take gif"
         )
+
+
+@contextlib.contextmanager
+def _found_ffmpeg() -> Iterator[None]:
+    """Let Matplotlib find ffmpeg: the system's, else that of imageio-ffmpeg, if there is one."""
+    path = mpl.rcParams["animation.ffmpeg_path"]
+    if shutil.which(path) is None and importlib.util.find_spec("imageio_ffmpeg") is not None:
+        import imageio_ffmpeg
+
+        # It raises where the package was installed without its program.
+        with contextlib.suppress(RuntimeError):
+            path = imageio_ffmpeg.get_ffmpeg_exe()
+    with mpl.rc_context({"animation.ffmpeg_path": path}):
+        yield
 
 
 def save_still(file: Path, figure: Figure) -> None:
@@ -203,18 +225,32 @@ def save_animation(
     """Write the paths as they grow, in a format of `WRITERS` by the suffix of the name.
 
     Raises:
+        UserError: the program of the format fails.
         OSError: it cannot be written.
     """
-    kind = matplotlib.animation.writers[WRITERS[file.suffix[1:]]]
-    codec = {".webm": "libvpx-vp9", ".mp4": "h264"}.get(file.suffix)
-    writer = kind(fps=_FRAMES_PER_SECOND, codec=codec)
+    try:
+        _write_frames(file, surface, paths, critical)
+    except subprocess.CalledProcessError as error:
+        said = (error.stderr or "it says nothing").strip().splitlines()[-1]
+        raise UserError(
+            f"{WRITERS[file.suffix[1:]]} could not write {file} ({said}): take --format gif"
+        ) from error
+
+
+def _write_frames(
+    file: Path, surface: Surface, paths: Mapping[str, Array], critical: Sequence[CriticalPointAt]
+) -> None:
     figure = draw(surface, paths, critical, upto=0)
     axes = figure.axes[0]
     # `draw` makes three lines an optimizer, the last one its end; before them stand the marks.
     lines = axes.lines[len(critical) :]
     grown = [points for _, points in _longest_first(paths)]
     steps = max(map(len, grown)) - 1
-    with atomic_write(file) as part, writer.saving(figure, str(part), dpi=_DPI):
+    with (
+        _found_ffmpeg(),
+        atomic_write(file) as part,
+        _writer(file.suffix).saving(figure, str(part), dpi=_DPI) as writer,
+    ):
         for upto in np.unique(np.linspace(0, steps, _FRAMES).round().astype(int)):
             each = zip(grown, lines[::3], lines[1::3], lines[2::3], strict=True)
             for points, line, markers, end in each:
@@ -223,3 +259,15 @@ def save_animation(
                 markers.set_data(*shown.T)
                 end.set_data(*shown[-1:].T)
             writer.grab_frame()
+
+
+def _writer(suffix: str) -> matplotlib.animation.AbstractMovieWriter:
+    """The writer of a format, by the suffix of a file's name."""
+    codec = {".webm": "libvpx-vp9", ".mp4": "h264"}.get(suffix)
+    kind: Any = matplotlib.animation.writers[WRITERS[suffix[1:]]]
+    # Else a film keeps the frames' transparency, which the encoder of WebM refuses.
+    colours = None if codec is None else ["-pix_fmt", "yuv420p"]
+    writer: matplotlib.animation.AbstractMovieWriter = kind(
+        fps=_FRAMES_PER_SECOND, codec=codec, extra_args=colours
+    )
+    return writer

@@ -27,6 +27,7 @@ from stock_rnn.training.callbacks import (
     DivergedError,
     EarlyStopping,
     History,
+    KeepWeights,
     LearningRateDecay,
     Persistence,
     Progress,
@@ -84,6 +85,7 @@ def fit(run: Run, config: Config, dataset: StockDataSet) -> None:
         *_curvature(run, config, dataset),
         History(str(run.history)),
         board,
+        *_kept_weights(run, config, checkpoint.epoch),
         Progress(dataset, checkpoint.epoch, config.max_epoch),
         checkpoint,
         *([EarlyStopping(checkpoint, config.early_stopping)] if config.early_stopping else []),
@@ -210,6 +212,10 @@ def _curvature(run: Run, config: Config, dataset: StockDataSet) -> list[HessianC
             seed=config.seed,
         )
     ]
+
+
+def _kept_weights(run: Run, config: Config, first_epoch: int) -> list[KeepWeights]:
+    return [KeepWeights(run.weights, first_epoch, config.max_epoch)] * config.keep_weights
 
 
 def _check_spectrum(run: Run, config: Config) -> None:

@@ -62,6 +62,8 @@ def folder(tmp_path_factory, small_run):
         "other-shape",
         "unfinished",
         "corrupt-spectrum",
+        "diverged",
+        "corrupt-weights",
     ):
         shutil.copytree(folder / "models/small", folder / "models" / name)
     models = folder / "models"
@@ -69,6 +71,10 @@ def folder(tmp_path_factory, small_run):
     (models / "corrupt-model" / "model.keras").write_bytes(b"PK\x03\x04 half a model")
     (models / "unfinished" / "model.keras").unlink()
     (models / "corrupt-spectrum" / "spectrum.npz").write_bytes(b"PK half")
+    (models / "diverged" / "model.keras").unlink()
+    (models / "diverged" / "diverged.json").write_text('{"message": "the loss is not finite"}')
+    (models / "corrupt-weights" / "weights").mkdir()
+    (models / "corrupt-weights" / "weights" / "epoch0000001.npy").write_bytes(b"half")
     with zipfile.ZipFile(models / "bomb" / "model.keras", "w") as archive:
         archive.writestr("model.weights.h5", b"small")
         # What a bomb's directory says, without its gigabytes.
@@ -181,6 +187,37 @@ def test_evaluate_refuses_what_it_cannot_do(name, folder, run_here):
     words, named = EVALUATE[name]
     before = fingerprint(folder)
     assert_one_line(run_here("evaluate.py", *words, cwd=folder), "evaluate.py", named)
+    assert fingerprint(folder) == before
+
+
+LANDSCAPE = {
+    "missing run": (["absent"], "absent"),
+    "unfinished run": (["unfinished"], "--resume"),
+    "diverged run": (["diverged"], "diverged"),
+    "corrupt model": (["corrupt-model"], "model.keras"),
+    "missing other run": (["small", "--with", "absent"], "absent"),
+    "diverged other run": (["small", "--with", "diverged"], "diverged"),
+    "the run itself": (["small", "--with", "models/small"], "--with must name another run"),
+    "no kept weights": (["small", "--planes", "path"], "--keep-weights"),
+    "damaged kept weights": (["corrupt-weights"], "epoch0000001.npy"),
+    "unknown plane": (["small", "--planes", "random,eigne"], "'eigne'"),
+    "a plane twice": (["small", "--planes", "eigen,eigen"], "eigen twice"),
+    "an even grid": (["small", "--grid", "50"], "--grid"),
+    "too fine a grid": (["small", "--grid", "1001"], "--grid"),
+    "no distance": (["small", "--distance", "0"], "--distance"),
+    "a distance that is none": (["small", "--distance", "nan"], "--distance"),
+    "negative seed": (["small", "--seed", "-1"], "--seed"),
+    "unknown model": (["small", "--model", "first"], "first"),
+    "unknown flag": (["small", "--gird", "5"], "--grid"),
+}
+
+
+@pytest.mark.parametrize("name", LANDSCAPE)
+def test_landscape_refuses_what_it_cannot_do(name, folder, run_here):
+    words, named = LANDSCAPE[name]
+    before = fingerprint(folder)
+    answer = run_here("landscape", *words, cwd=folder)
+    assert_one_line(answer, "python -m stock_rnn landscape", named)
     assert fingerprint(folder) == before
 
 

@@ -67,6 +67,7 @@ def test_a_user_s_error_names_what_was_typed(command, capsys, tmp_path, monkeypa
         "runs": ["--models-dir", "a-file"],
         "compare": ["absent", "other"],
         "delete": ["absent"],
+        "landscape": ["absent"],
         "surface": ["--steps", "0"],
     }
     assert main([command, *words[command]]) == 2

@@ -2,7 +2,10 @@
 
 import dataclasses
 import logging
+import sys
 
+import imageio_ffmpeg
+import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -227,3 +230,40 @@ def test_a_misspelled_surface_is_told_the_closest_name(text, meant, capsys):
     assert main(["--surface", text]) == 2
     line = capsys.readouterr().err
     assert f"no surface {text!r}; did you mean {meant}? Named are two-minima, " in line
+
+
+@pytest.fixture
+def two_frames(monkeypatch):
+    """What a short animation is made of."""
+    monkeypatch.setattr(pictures, "_FRAMES", 2)
+    surface = SURFACES["saddle"]
+    return surface, {"gd": path(surface, "gd")}, critical_points(surface)
+
+
+@pytest.mark.parametrize("kind", ["mp4", "webm"])
+def test_an_animation_is_a_film_of_its_frames(kind, two_frames, tmp_path):
+    file = tmp_path / f"a.{kind}"
+    pictures.refuse_format(kind)
+    pictures.save_animation(file, *two_frames)
+    frames, seconds = imageio_ffmpeg.count_frames_and_secs(file)
+    assert (frames, seconds) == (2, pytest.approx(2 / 12, abs=0.02))
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_program_that_fails_is_told_in_one_line(two_frames, tmp_path):
+    with (
+        mpl.rc_context({"animation.ffmpeg_path": "false"}),
+        pytest.raises(UserError, match=r"ffmpeg could not write .*a\.mp4 .*: take --format gif"),
+    ):
+        pictures.save_animation(tmp_path / "a.mp4", *two_frames)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_the_program_the_line_says_where_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    pictures.refuse_format("gif")
+    with (
+        mpl.rc_context({"animation.ffmpeg_path": "no-such-program"}),
+        pytest.raises(UserError, match=r"--format webm needs the program ffmpeg: .*\[video\]"),
+    ):
+        pictures.refuse_format("webm")

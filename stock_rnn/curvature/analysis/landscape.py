@@ -217,12 +217,28 @@ def loss_along(op: LossOperator, direction: Array, distances: Array) -> LossSlic
     curvature = float(unit @ (op @ unit))
     return LossSlice(
         distances=t,
-        losses=np.array([op.loss_at(step * unit) for step in t]),
+        losses=losses_at(op, t[:, None] * unit),
         quadratic=loss + t * slope + 0.5 * t**2 * curvature,
         loss=loss,
         slope=slope,
         curvature=curvature,
     )
+
+
+def telling_distance(loss: float, curvature: float) -> float:
+    """√(2 L / |vᵀHv|), from 0.001 to 3: by the quadratic model the loss changes by its own value.
+
+    How far to look along v, if the picture is to show something.
+    """
+    return float(np.clip(math.sqrt(2 * loss / max(abs(curvature), 1e-12)), 1e-3, 3.0))
+
+
+def losses_at(op: LossOperator, displacements: Array) -> Array:
+    """L(θ + d) for each row d of (k, n), all at once where the operator can: float64 (k,)."""
+    own = getattr(op, "losses_at", None)
+    if own is not None:
+        return np.asarray(own(displacements))
+    return np.array([op.loss_at(row) for row in displacements])
 
 
 def _unit(op: LossOperator, direction: Array) -> Array:
@@ -300,7 +316,7 @@ def negative_direction(
     downhill = None
     if np.any(gradient):
         unit = _unit(op, -gradient)
-        downhill = _lowest(slice_.loss, t, np.array([op.loss_at(step * unit) for step in t]))
+        downhill = _lowest(slice_.loss, t, losses_at(op, t[:, None] * unit))
     return NegativeDirection(
         eigenvalue=extremes.lambda_min,
         residual=extremes.residual_min,

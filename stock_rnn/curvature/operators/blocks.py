@@ -181,6 +181,30 @@ def gate_blocks(operator: HasBlocks) -> dict[str, Indices]:
     return dict(sorted(found.items(), key=lambda item: item[1][0]))
 
 
+def filter_blocks(operator: HasBlocks) -> list[Indices]:
+    """The indices of each filter: the weights of one matrix that lead into one unit.
+
+    A filter is a column of a kernel or a recurrent kernel: in a recurrent cell, what leads into
+    one gate of one unit, from below or from the step before. Both are filters of their own. Of
+    arrays with more axes it is what has one index of the last axis. Biases, and all else that is
+    one-dimensional, are in no filter.
+
+    Source: Li et al. 2018 (see `stock_rnn.curvature.analysis.planes.filter_normalized`), for
+    convolutions and dense layers; for recurrent kernels the choice is made here.
+    """
+    found: list[Indices] = []
+    for variable, block in zip(operator.variables, operator.blocks.values(), strict=True):
+        if len(variable.shape) > 1 and not variable.path.endswith("bias"):
+            columns = np.arange(block.start, block.stop).reshape(-1, variable.shape[-1])
+            found += list(columns.T)
+    return found
+
+
+def flat_weights(variables: Sequence[keras.Variable]) -> NDArray[np.float64]:
+    """The values of variables as one vector (n,), in the order of an operator's `blocks`."""
+    return np.concatenate([np.ravel(v.numpy()).astype(np.float64) for v in variables])
+
+
 def _gates(layer: keras.layers.Layer) -> tuple[str, ...]:
     if isinstance(layer, keras.layers.LSTMCell):
         return LSTM_GATES

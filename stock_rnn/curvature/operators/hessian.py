@@ -21,6 +21,7 @@ from stock_rnn.curvature.operators.blocks import (
 )
 from stock_rnn.curvature.operators.data import as_arrays, count_examples, take_rows
 from stock_rnn.curvature.operators.errors import NonFiniteError
+from stock_rnn.curvature.operators.many_losses import AT_ONCE, trace_many_losses
 from stock_rnn.curvature.operators.operator import Operator
 from stock_rnn.curvature.operators.protocol import (
     Array,
@@ -145,6 +146,7 @@ class HessianOperator(Operator):
         self._session: ProductSession | None = None
         self._family: dict[Any, HessianOperator] = {}  # by what a graph is built for
         self._loss_graph: Callable[..., Any] | None = None
+        self._many_losses_graph: Callable[..., Any] | None = None
 
     # What is known of it
 
@@ -192,6 +194,32 @@ class HessianOperator(Operator):
                 f"Received: shape={np.shape(displacement)}"
             )
         return self._loss_over(self._batches(), displacement)
+
+    def losses_at(self, displacements: Array) -> Array:
+        """L(θ + d) for each row d of (k, n), as `loss_at`: float64 (k,); many are faster at once.
+
+        Raises:
+            ValueError: displacements of another shape.
+        """
+        rows = np.asarray(displacements, np.float64)
+        if rows.ndim != 2 or rows.shape[1] != self.parameters:
+            raise ValueError(
+                f"The displacements must be (k, {self.parameters}). Received: shape={rows.shape}"
+            )
+        if self._many_losses_graph is None:
+            self.traces += 1
+            self._many_losses_graph = trace_many_losses(
+                self._batch_loss, self._theta, self._signature(None)
+            )
+        total, weights = np.zeros(len(rows)), np.zeros(len(rows))
+        for batch in self._batches():
+            for first in range(0, len(rows), AT_ONCE):
+                part = slice(first, first + AT_ONCE)
+                found = self._many_losses_graph(batch, tf.constant(rows[part]))
+                losses, counts = (np.asarray(of, np.float64) for of in found)
+                total[part] += losses * counts
+                weights[part] += counts
+        return np.asarray(total / _nonzero(weights))
 
     def gradient(self) -> Array:
         """∂L/∂θ, float64 of shape (n,)."""
@@ -389,8 +417,8 @@ def _column_by_column(vectors: Array) -> MatvecRoutine[Array]:
     return products
 
 
-def _nonzero(count: float) -> float:
-    if not count:
+def _nonzero(count: Any) -> Any:
+    if not np.all(count):
         raise ValueError("Masks or weights keep no entry of the data: there is no mean loss.")
     return count
 

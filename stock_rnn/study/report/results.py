@@ -5,21 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import matplotlib as mpl
 import pandas as pd
 
 from stock_rnn.files import atomic_write, write_json
+from stock_rnn.plots import write_svg_and_png
 from stock_rnn.study.folder import Folder
 from stock_rnn.study.judge.variants import PRIMARY, VARIANTS
 from stock_rnn.study.judge.verdicts import Verdict, format_number, judge_all
 from stock_rnn.study.records import Record, Study
 from stock_rnn.study.report import figures, tables
 from stock_rnn.study.report.page import render_page
-
-# The same figure gives the same file.
-_REPEATABLE: Any = {"svg.hashsalt": "stock_rnn", "svg.fonttype": "path"}
 
 
 def write_results(folder: Folder, command: str, found: Sequence[Record]) -> list[Verdict]:
@@ -51,7 +47,7 @@ def write_results(folder: Folder, command: str, found: Sequence[Record]) -> list
     _remove_others(folder.tables, {f"{name}.csv" for name in all_tables})
     _remove_others(folder.figures, {f"{name}{end}" for name in drawn for end in (".svg", ".png")})
     for name, (figure, shown) in drawn.items():
-        _write_figure(folder.figures / name, figure)
+        write_svg_and_png(folder.figures / name, figure)
         evidence[f"figures/{name}.svg"] = sorted({record.key for record in shown})
     for verdict in by_variant[PRIMARY]:
         evidence[f"claim {verdict.claim.id}"] = sorted(verdict.runs)
@@ -110,11 +106,3 @@ def _write_csv(path: Path, table: pd.DataFrame) -> None:
 def _write_text(path: Path, text: str) -> None:
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-
-
-def _write_figure(stem: Path, figure: Any) -> None:
-    with mpl.rc_context(_REPEATABLE):
-        for suffix, metadata in ((".svg", {"Date": None}), (".png", {"Software": None})):
-            # Not with_suffix, which would cut names such as figure_5.1 at their dot.
-            with atomic_write(stem.with_name(stem.name + suffix)) as temporary:
-                figure.savefig(temporary, metadata=metadata)

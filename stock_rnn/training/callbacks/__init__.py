@@ -3,6 +3,7 @@
 from stock_rnn.training.callbacks.checkpoint import Checkpoint
 from stock_rnn.training.callbacks.early_stopping import EarlyStopping
 from stock_rnn.training.callbacks.history import History
+from stock_rnn.training.callbacks.keep_weights import KeepWeights
 from stock_rnn.training.callbacks.learning_rate_decay import (
     LearningRateDecay,
     decayed_learning_rate,
@@ -18,6 +19,7 @@ __all__ = [
     "DivergedError",
     "EarlyStopping",
     "History",
+    "KeepWeights",
     "LearningRateDecay",
     "Persistence",
     "Progress",

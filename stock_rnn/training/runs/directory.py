@@ -92,6 +92,11 @@ class Run:
         return self.folder / "spectrum.npz"
 
     @property
+    def weights(self) -> Path:
+        """The weights by epoch, a file an epoch, if they were kept."""
+        return self.folder / "weights"
+
+    @property
     def evaluations(self) -> Path:
         """Evaluations on other prices, one folder a series."""
         return self.folder / "evaluations"

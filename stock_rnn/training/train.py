@@ -73,6 +73,10 @@ def train(
         else:
             prices = prices_of(config)
         dataset = dataset_of(config, prices)
+        if config.cell == "tt-lstm":
+            with quiet_import():
+                from stock_rnn.training.network import refuse_rank
+            refuse_rank(config)
         if config.optimizer in SECOND_ORDER:
             with quiet_import():
                 from stock_rnn.training.second_order import refuse_large

@@ -25,7 +25,7 @@ _INDICES = frozenset(
 _LONGEST = 95
 
 _MAIN_SETTINGS = (
-    r".+_lr[^_]+_decay[^_]+_[a-z_]+[0-9]+x[0-9]+_step[0-9]+_input[0-9]+_batch[0-9]+"
+    r".+_lr[^_]+_decay[^_]+_[a-z_-]+[0-9]+x[0-9]+_step[0-9]+_input[0-9]+_batch[0-9]+"
     r"_epoch[0-9]+_seed[0-9]+(_.*)?"
 )
 

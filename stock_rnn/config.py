@@ -58,7 +58,7 @@ HYPERPARAMETERS = {
 #: The settings of the recurrent stack and of clipping: the remedies for unstable gradients.
 _STACK = (
     *("tt_rank", "activation", "kernel_initializer", "recurrent_initializer", "forget_bias"),
-    *("norm", "clipnorm", "clipvalue"),
+    *("norm", "clipnorm", "clipvalue", "gradient_every"),
 )
 
 _PERTURBATION = ("perturb_radius", "perturb", "perturb_threshold", "perturb_interval")
@@ -289,6 +289,12 @@ class Config:
     )
     hessian_split: bool = _setting(
         False, "measure the part of the curvature that is not the Gauss-Newton matrix's, too"
+    )
+    gradient_every: int = _setting(
+        0,
+        "epochs between pictures of the gradient's flow through time in TensorBoard; with them "
+        "the gradient's norm by layer after every epoch; 0: neither",
+        at_least=0,
     )
     seed: int = _setting(
         0, "seed of weights, dropout, shuffling and split", at_least=0, at_most=2**32 - 1

@@ -124,12 +124,13 @@ def tt_product(x: Any, cores: Sequence[Any]) -> Any:
     """
     rest = math.prod(core.shape[1] for core in cores)
     columns = math.prod(core.shape[2] for core in cores)
-    z = x
+    z, n_before = x, 1
     for core in cores:
         r_left, m, n, r_right = core.shape
         rest //= m
-        # (batch·j₁..j_{k-1}, α, i_k, i_{k+1}..): α and i_k are summed over.
-        z = ops.transpose(ops.reshape(z, (-1, r_left, m, rest)), (0, 3, 1, 2))
-        z = ops.reshape(z, (-1, r_left * m)) @ ops.reshape(core, (r_left * m, n * r_right))
-        z = ops.transpose(ops.reshape(z, (-1, rest, n, r_right)), (0, 2, 3, 1))
+        # (batch·j₁..j_{k-2}, i_k, i_{k+1}.., j_{k-1}, α): the sum is over α and i_k.
+        z = ops.reshape(z, (-1, m, rest, n_before, r_left))
+        z = ops.reshape(ops.transpose(z, (0, 3, 2, 4, 1)), (-1, r_left * m))
+        z = z @ ops.reshape(core, (r_left * m, n * r_right))
+        n_before = n
     return ops.reshape(z, (-1, columns))

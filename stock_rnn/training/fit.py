@@ -26,6 +26,7 @@ from stock_rnn.training.callbacks import (
     Checkpoint,
     DivergedError,
     EarlyStopping,
+    Gradients,
     History,
     LearningRateDecay,
     Persistence,
@@ -83,6 +84,7 @@ def fit(run: Run, config: Config, dataset: StockDataSet) -> None:
         persistence,
         StopOnDivergence(config.init_learning_rate, first_loss),
         *_curvature(run, config, dataset),
+        *_gradients(run, config, dataset, board),
         History(str(run.history)),
         board,
         Progress(dataset, checkpoint.epoch, config.max_epoch),
@@ -219,6 +221,14 @@ def _curvature(run: Run, config: Config, dataset: StockDataSet) -> list[HessianC
             seed=config.seed,
         )
     ]
+
+
+def _gradients(
+    run: Run, config: Config, dataset: StockDataSet, board: RunTensorBoard
+) -> list[Gradients]:
+    if config.gradient_every == 0:
+        return []
+    return [Gradients(dataset, board, every=config.gradient_every, title=run.name)]
 
 
 def _check_spectrum(run: Run, config: Config) -> None:

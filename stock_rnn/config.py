@@ -14,8 +14,14 @@ from stock_rnn.settings import setting as _setting
 
 SPLITS = ("chronological", "random")
 ALIGNS = ("oldest", "newest")
-CELLS = ("lstm", "gru", "simple_rnn")
+CELLS = ("lstm", "gru", "simple_rnn", "tt-lstm")
 INITS = ("keras", "tf1")
+ACTIVATIONS = ("tanh", "sigmoid", "relu", "leaky_relu", "elu", "linear")
+INITIALIZERS = (
+    *("glorot_uniform", "glorot_normal", "he_uniform", "he_normal"),
+    *("lecun_uniform", "lecun_normal", "orthogonal", "random_uniform", "random_normal"),
+)
+NORMS = ("none", "layer", "batch")
 FIRST_ORDER = (
     *("gd", "sgd", "momentum", "nesterov"),
     *("adagrad", "rmsprop", "rmsprop-tf1", "adam"),
@@ -43,6 +49,12 @@ HYPERPARAMETERS = {
     "damping": ("newton",),
     "krylov_dimension": ("saddle-free-newton",),
 }
+
+#: The settings of the recurrent stack and of clipping: the remedies for unstable gradients.
+_STACK = (
+    *("tt_rank", "activation", "kernel_initializer", "recurrent_initializer", "forget_bias"),
+    *("norm", "clipnorm", "clipvalue", "gradient_every"),
+)
 
 _PERTURBATION = ("perturb_radius", "perturb", "perturb_threshold", "perturb_interval")
 
@@ -123,6 +135,34 @@ class Config:
         0.8, "share of each layer's outputs that dropout keeps", above=0, at_most=1
     )
     init: str = _setting("keras", "initial weights: Keras's or TensorFlow 1's", choices=INITS)
+    tt_rank: int = _setting(
+        4, "rank of the tensor trains that are the kernels (--cell tt-lstm)", at_least=1
+    )
+    activation: str = _setting(
+        "tanh", "activation of the recurrent cells, not of their gates", choices=ACTIVATIONS
+    )
+    kernel_initializer: str = _setting(
+        "glorot_uniform",
+        "initial weights of the cells' inputs, by Keras's name",
+        choices=INITIALIZERS,
+    )
+    recurrent_initializer: str = _setting(
+        "orthogonal",
+        "initial weights of the cells' states, by Keras's name",
+        choices=(*INITIALIZERS, "identity"),
+    )
+    forget_bias: float = _setting(
+        1.0,
+        "what the bias of the forget gate begins at (lstm, tt-lstm)",
+        at_least=-100,
+        at_most=100,
+    )
+    norm: str = _setting(
+        "none",
+        "normalization of each recurrent layer's outputs, before dropout: over the units, or over "
+        "the batch and the time steps",
+        choices=NORMS,
+    )
 
     optimizer: str = _setting(
         "rmsprop",
@@ -183,6 +223,12 @@ class Config:
         at_least=0,
         at_most=1_000_000_000,
     )
+    clipnorm: float | None = _setting(
+        None, "shorten the gradient of each weight matrix or vector to at most this norm", above=0
+    )
+    clipvalue: float | None = _setting(
+        None, "cut each entry of the gradient to at most this size", above=0
+    )
     init_learning_rate: float = _setting(0.001, "learning rate of the first epochs", above=0)
     learning_rate_decay: float = _setting(
         0.99, "factor on the learning rate in each epoch after --init-epoch", above=0, at_most=1
@@ -221,6 +267,12 @@ class Config:
         "keep the weights by epoch, of at most 200 epochs and in at most 1 GiB: landscape then "
         "draws the path of the training",
     )
+    gradient_every: int = _setting(
+        0,
+        "epochs between pictures of the gradient's flow through time in TensorBoard; with them "
+        "the gradient's norm by layer after every epoch; 0: neither",
+        at_least=0,
+    )
     seed: int = _setting(
         0, "seed of weights, dropout, shuffling and split", at_least=0, at_most=2**32 - 1
     )
@@ -248,10 +300,39 @@ class Config:
             )
         if self.init == "tf1" and self.cell != "lstm":
             raise UserError(f"--init tf1 is defined for --cell lstm. Received: --cell {self.cell}")
+        self._check_stack()
         if self.early_stopping and not self.validation_ratio:
             raise UserError(
                 "--early-stopping needs --validation-ratio: stopping by the test loss would fit "
                 "the test set"
+            )
+
+    def _check_stack(self) -> None:
+        """Check what the settings of the recurrent stack and of clipping ask for together.
+
+        Raises:
+            UserError: it makes no sense.
+        """
+        if self.recurrent_initializer == "identity" and self.cell != "simple_rnn":
+            raise UserError(
+                "--recurrent-initializer identity is defined for --cell simple_rnn, whose state "
+                f"has one matrix. Received: --cell {self.cell}"
+            )
+        if self.norm == "layer" and self.lstm_size == 1:
+            raise UserError("--norm layer needs --lstm-size 2 or more: of one unit it leaves zero")
+        if self.norm == "batch" and self.optimizer in SECOND_ORDER:
+            raise UserError(
+                f"--norm batch needs batches, and --optimizer {self.optimizer} makes its steps by "
+                "the loss of all examples, each by itself: take --norm layer"
+            )
+        if self.norm == "batch" and self.batch_size == 1 and self.optimizer != "gd":
+            raise UserError(
+                "--norm batch needs --batch-size 2 or more: of one example it leaves zero"
+            )
+        if self.clipnorm is not None and self.clipvalue is not None:
+            raise UserError(
+                "--clipnorm and --clipvalue are two ways to clip the same gradient: give one or "
+                f"the other. Received: {self.clipnorm}, {self.clipvalue}"
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -295,6 +376,7 @@ class Config:
         if not self.perturb_radius:
             unperturbed = "has no effect: --perturb-radius 0 adds no noise"
             found |= {name: unperturbed for name in _PERTURBATION if name != "perturb_radius"}
+        found |= self._ignored_by_the_cell()
         if self.optimizer in ("gd", *SECOND_ORDER):
             whole = f"has no effect: --optimizer {self.optimizer} has one batch, all examples"
             found |= {"batch_size": whole, "shuffle": whole}
@@ -306,12 +388,27 @@ class Config:
             found |= dict.fromkeys(names, unmeasured)
         return found
 
+    def _ignored_by_the_cell(self) -> dict[str, str]:
+        found = {}
+        if self.cell != "tt-lstm":
+            found["tt_rank"] = "is of --cell tt-lstm alone"
+        if self.cell not in ("lstm", "tt-lstm"):
+            found["forget_bias"] = "is of --cell lstm or tt-lstm alone"
+        drawn = ("kernel_initializer", "recurrent_initializer")
+        if self.cell == "tt-lstm":
+            cores = "is of matrices, and the kernels of --cell tt-lstm are tensor trains"
+            found |= dict.fromkeys(drawn, cores)
+        if self.init == "tf1":
+            found |= dict.fromkeys(drawn, "has no effect: --init tf1 draws them")
+        return found
+
     def _ignored_by_second_order(self) -> dict[str, str]:
         nothing = f"has no effect: --optimizer {self.optimizer}"
         rates = ("init_learning_rate", "learning_rate_decay", "init_epoch")
         return {
             **dict.fromkeys(rates, f"{nothing} makes whole steps"),
             **dict.fromkeys(_PERTURBATION, f"{nothing} adds no noise"),
+            **dict.fromkeys(("clipnorm", "clipvalue"), f"{nothing} makes whole steps"),
             "keep_prob": f"{nothing} trains without dropout",
         }
 
@@ -329,6 +426,22 @@ class Config:
             return always
         when = {"threshold": self.perturb_threshold, "interval": self.perturb_interval}
         return {**always, **when}
+
+    def clipping(self) -> dict[str, float]:
+        """How gradients are clipped, as Keras's optimizers take it; {}: they are not."""
+        if self.optimizer in SECOND_ORDER:
+            return {}
+        own = {"clipnorm": self.clipnorm, "clipvalue": self.clipvalue}
+        return {name: value for name, value in own.items() if value is not None}
+
+    @property
+    def has_kinks(self) -> bool:
+        """Whether the activation has a kink at 0, which is where a price that stays puts a cell.
+
+        The loss has no second derivative there, and a product with the Hessian cannot be checked
+        against differences of the gradient.
+        """
+        return self.activation in ("relu", "leaky_relu")
 
     def on_other_prices(self, given: Mapping[str, Any]) -> Config:
         """The same settings on the prices that are named.
@@ -386,6 +499,7 @@ _NEWEST = {
     *("validation_ratio", "early_stopping", "hessian_split", "keep_weights"),
     *HYPERPARAMETERS,
     *_PERTURBATION,
+    *_STACK,
 }
 
 _REPORT = {"num_layers": 1, "lstm_size": 32, "max_epoch": 50, "num_steps": 3}

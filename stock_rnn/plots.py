@@ -1,18 +1,31 @@
-"""Pictures of predictions."""
+"""Pictures of predictions, and of the gradient's flow through time."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from stock_rnn.curvature.palette import BLUE, GREY, VERMILION, add_title, new_figure
+from stock_rnn.curvature.palette import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    SKY_BLUE,
+    VERMILION,
+    add_title,
+    new_figure,
+)
 from stock_rnn.files import atomic_write
 
 # The report's red and blue, in hues that colour-blind readers can tell apart.
@@ -70,6 +83,91 @@ def prediction_figure(
     panels[0].legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
     add_title(figure, title)
     return figure
+
+
+class Flow(Protocol):
+    """What is drawn of a `stock_rnn.network.gradient_flow.GradientFlow`."""
+
+    @property
+    def states(self) -> Mapping[str, NDArray[np.float64]]:
+        """Recurrent layer -> (T,), ‖∂L/∂h_t‖."""
+
+    @property
+    def memories(self) -> Mapping[str, NDArray[np.float64]]:
+        """The same of the LSTM's c_t."""
+
+    @property
+    def prediction(self) -> str:
+        """What `predicted` is the product of."""
+
+    @property
+    def predicted(self) -> NDArray[np.float64]:
+        """(T,): of the last recurrent layer, from its weights."""
+
+
+def gradient_flow_figure(flows: Mapping[str, Flow], *, title: str = "") -> Figure:
+    """‖∂L/∂h_t‖ over t by layer, and the prediction, a panel a network, on one log scale.
+
+    Lines go on where the gradient is zero to the last digit: at the lower edge of the panels.
+
+    Args:
+        flows: what a panel shows -> the flow; of networks of the same layers.
+        title: above all panels; "": none.
+    """
+    figure = new_figure(1.2 + 4.2 * len(flows), 3.6)
+    panels = figure.subplots(1, len(flows), sharey=True, squeeze=False)[0]
+    drawn = [
+        values
+        for flow in flows.values()
+        for values in (*flow.states.values(), *flow.memories.values(), flow.predicted)
+    ]
+    positive = np.concatenate([values[values > 0] for values in drawn])
+    low, high = (positive.min(), positive.max()) if positive.size else (1e-1, 1.0)
+    for axes, (name, flow) in zip(panels, flows.items(), strict=True):
+        _draw_flow(axes, flow, low)
+        axes.set_title(name, fontsize=9, loc="left", wrap=True)
+        axes.set_xlabel("time step t")
+        axes.grid(alpha=0.3)
+    panels[0].set_yscale("log")
+    # At least a factor of 100, lest a level line fill the panel with rounding.
+    middle = np.sqrt(low) * np.sqrt(high)
+    panels[0].set_ylim(min(low, middle / 10) / 2, max(high, middle * 10) * 2)
+    panels[0].set_ylabel("norm of the gradient by the state")
+    panels[0].legend(fontsize=8)
+    if title:
+        add_title(figure, title)
+    return figure
+
+
+def _draw_flow(axes: Axes, flow: Flow, floor: float) -> None:
+    """The lines of one panel; values below `floor` are drawn at it."""
+    steps = np.arange(1, len(flow.predicted) + 1)
+    marker = "o" if len(steps) < 10 else ""
+    colors = (BLUE, ORANGE, GREEN, PURPLE, SKY_BLUE)
+    for number, (name, states) in enumerate(flow.states.items()):
+        color = colors[number % len(colors)]
+        label = name.replace("_", " ")
+        axes.plot(
+            steps,
+            np.maximum(states, floor),
+            color=color,
+            lw=1.6,
+            marker=marker,
+            label=f"h, {label}",
+        )
+        if name in flow.memories:
+            values = np.maximum(flow.memories[name], floor)
+            axes.plot(steps, values, color=color, lw=1.2, ls="--", label=f"c, {label}")
+    label = f"{'c' if flow.memories else 'h'} by the {flow.prediction}"
+    axes.plot(
+        steps,
+        np.maximum(flow.predicted, floor),
+        color=BLACK,
+        lw=2.4,
+        ls=":",
+        label=label,
+        alpha=0.8,
+    )
 
 
 def png(figure: Figure) -> bytes:

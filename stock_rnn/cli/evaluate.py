@@ -53,6 +53,12 @@ def _parser(program: str = "evaluate.py") -> Parser:
         help="also the Hessian of the training loss: all eigenvalues and the matrix, or their "
         "density with standard errors, for networks of any size",
     )
+    parser.add_argument(
+        "--gradient-flow",
+        action="store_true",
+        help="also the gradient of the training loss by layer, and its flow through time, at the "
+        "initial and at the trained weights",
+    )
     add_settings(parser, PRICE_SETTINGS)
     add_folders(parser)
     return parser
@@ -72,10 +78,11 @@ def main(argv: Sequence[str] | None = None, *, program: str = "evaluate.py") -> 
                 f"--spectrum must be one of {', '.join(SPECTRA)}. Received: {arguments.spectrum!r}"
             )
         others = given_settings(arguments)
-        if others and arguments.spectrum is not None:
+        asked = {"--spectrum": arguments.spectrum, "--gradient-flow": arguments.gradient_flow}
+        for name in (name for name, value in asked.items() if value and others):
             raise UserError(
-                f"--spectrum is that of the loss on the run's own training prices: leave out "
-                f"{', '.join(flag(name) for name in others)}"
+                f"{name} is that of the loss on the run's own training prices: leave out "
+                f"{', '.join(flag(other) for other in others)}"
             )
         # Before TensorFlow is imported: a wrong file is reported at once.
         run = runs.open_run(arguments.run, arguments.models_dir, arguments.logs_dir)
@@ -113,6 +120,12 @@ def main(argv: Sequence[str] | None = None, *, program: str = "evaluate.py") -> 
             from stock_rnn.forecasting.spectra import describe_spectrum
 
             lines, drawn = describe_spectrum(forecaster, arguments.spectrum)
+            print("\n".join(lines))
+            files += drawn
+        if arguments.gradient_flow:
+            from stock_rnn.forecasting.gradient_flow import describe_gradient_flow
+
+            lines, drawn = describe_gradient_flow(forecaster)
             print("\n".join(lines))
             files += drawn
         print("\n".join(str(path) for path in files))

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+import stock_rnn.network  # noqa: F401  Its layers are then known to `load_model`.
 from stock_rnn.config import Config
 from stock_rnn.data import StockDataSet, base_prices, series_of
 from stock_rnn.errors import UserError

@@ -84,7 +84,8 @@ def training_loss(forecaster: Forecaster) -> HessianOperator:
     """
     dataset = dataset_of(forecaster.config, runs.read_prices(forecaster.run))
     inputs, labels = dataset.curvature_sample(forecaster.config.hessian_samples)
-    return HessianOperator(forecaster.model, "mse", inputs, labels)
+    check = not forecaster.config.has_kinks
+    return HessianOperator(forecaster.model, "mse", inputs, labels, check=check)
 
 
 def _describe_end(name: str, value: float, residual: float, extremes: ExtremeEigenpairs) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 
 from stock_rnn.network.cells import make_cell
+from stock_rnn.network.layer_norm import LayerNormalization
 
 #: The layer whose output TensorBoard shows as a histogram.
 LAST_OUTPUT = "last_lstm_output"
@@ -24,6 +27,8 @@ def build_model(
     cell: str = "lstm",
     init: str = "keras",
     unroll: bool | None = None,
+    norm: str = "none",
+    **cell_options: Any,
 ) -> keras.Model:
     """(batch, T, N) -> (batch, N): the network of the report's section 4.3.3.
 
@@ -31,6 +36,11 @@ def build_model(
     at every time step; the recurrent state is never dropped. So dropout is a layer of
     its own: a Keras cell's `dropout` drops inputs, with one mask for all steps. The head
     is linear; its weights are truncated-normal with standard deviation 1, its bias 0.1.
+
+    With `norm` the outputs are normalized before dropout, and so each layer's inputs but the
+    first's, which may have a width of one. "layer": over the units, see `LayerNormalization`.
+    "batch": over the examples and the time steps, by Keras's layer (Ioffe and Szegedy 2015); where
+    the network is not trained it has the moving means, and is linear.
 
     An LSTM layer of size S on inputs of width D has 4·S·(D + S + 1)
     parameters, the head (S + 1)·N.
@@ -40,17 +50,20 @@ def build_model(
         num_steps: T.
         num_layers, lstm_size: layers, and units in each.
         keep_prob: share of outputs kept; 1 builds no dropout layer.
-        cell: "lstm", "gru" or "simple_rnn".
+        cell: "lstm", "gru", "simple_rnn" or "tt-lstm".
         init: "keras", or "tf1" for TensorFlow 1's initial LSTM weights.
         unroll: whether time steps are unrolled in the graph; None decides by the size
             of the graph.
+        norm: "none", "layer" or "batch".
+        cell_options: those of `make_cell` that have a default there.
 
     Returns:
         A functional Keras model, float32, of Keras's own layers: it loads without this
-        package.
+        package. With "tt-lstm", "layer" or another forget bias than 1 it needs
+        `stock_rnn.network` to be imported.
 
     Raises:
-        ValueError: `cell` or `init` is unknown, or "tf1" is asked for another cell.
+        ValueError: `cell`, `init` or `norm` is unknown, or as `make_cell`.
     """
     if unroll is None:
         unroll = num_steps * num_layers <= _MAX_UNROLLED_CELLS
@@ -60,11 +73,13 @@ def build_model(
         width = input_size if layer == 0 else lstm_size
         last = layer == num_layers - 1
         x = keras.layers.RNN(
-            make_cell(cell, width, lstm_size, init),
+            make_cell(cell, width, lstm_size, init, **cell_options),
             return_sequences=not last,
             unroll=unroll,
             name=LAST_OUTPUT if last and keep_prob == 1 else f"{cell}_{layer + 1}",
         )(x)
+        if norm != "none":
+            x = _norm(norm, f"norm_{layer + 1}")(x)
         if keep_prob < 1:
             name = LAST_OUTPUT if last else f"dropout_{layer + 1}"
             x = keras.layers.Dropout(1 - keep_prob, name=name)(x)
@@ -75,3 +90,15 @@ def build_model(
         name="head",
     )
     return keras.Model(inputs, head(x), name="stock_rnn")
+
+
+def _norm(norm: str, name: str) -> keras.layers.Layer:
+    """A normalization by its name.
+
+    Raises:
+        ValueError: it is unknown.
+    """
+    norms = {"layer": LayerNormalization, "batch": keras.layers.BatchNormalization}
+    if norm not in norms:
+        raise ValueError(f"norm must be one of none, {', '.join(norms)}. Received: {norm!r}")
+    return norms[norm](name=name)

@@ -10,7 +10,7 @@ import keras
 from stock_rnn.config import HYPERPARAMETERS, OPTIMIZERS, Config
 from stock_rnn.optimizers.perturbed import PERTURBED
 from stock_rnn.optimizers.rmsprop_tf1 import RMSPropTF1
-from stock_rnn.optimizers.second_order import Newton, SaddleFreeNewton
+from stock_rnn.optimizers.second_order import Newton, SaddleFreeNewton, SecondOrder
 
 # Name -> the class, and the arguments that the name stands for.
 _OPTIMIZERS: dict[str, tuple[type[keras.optimizers.Optimizer], dict[str, Any]]] = {
@@ -34,6 +34,7 @@ def make_optimizer(
     learning_rate: float,
     *,
     perturbation: Mapping[str, Any] | None = None,
+    clipping: Mapping[str, float] | None = None,
     **hyperparameters: float,
 ) -> keras.optimizers.Optimizer:
     """The optimizer of that name.
@@ -58,12 +59,14 @@ def make_optimizer(
         name: one of `config.OPTIMIZERS`.
         learning_rate: of the first step.
         perturbation: arguments of `Perturbed`, for noise on the gradient; None or empty: none.
+        clipping: "clipnorm" or "clipvalue", as Keras's optimizers take them: g is a weight's
+            gradient with its noise, shortened to a norm, or its entries cut to a size.
         hyperparameters: those of `config.HYPERPARAMETERS` that the optimizer has; the
             defaults are those of `Config`.
 
     Raises:
         ValueError: the name is unknown, the optimizer has no such hyperparameter, or it takes no
-            noise.
+            noise or no clipping.
 
     >>> make_optimizer("momentum", 0.01, momentum=0.8).momentum
     0.8
@@ -77,6 +80,8 @@ def make_optimizer(
     kind, fixed = _OPTIMIZERS[name]
     if perturbation and kind not in PERTURBED:
         raise ValueError(f"{name} takes no noise")
+    if clipping and issubclass(kind, SecondOrder):
+        raise ValueError(f"{name} makes whole steps: it takes no clipping")
     if perturbation:
         kind, fixed = PERTURBED[kind], {**fixed, **perturbation}
-    return kind(learning_rate=learning_rate, **fixed, **arguments)
+    return kind(learning_rate=learning_rate, **fixed, **arguments, **(clipping or {}))

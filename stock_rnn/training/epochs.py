@@ -149,7 +149,7 @@ class EpochTrainer:
         def one_batch(batch: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             x, y = self._gather(examples[batch])
             with tf.GradientTape() as tape:
-                predicted = self._forward(x, [mask[batch] for mask in masks])
+                predicted = self._forward(x, [mask[batch] for mask in masks], weights[batch] > 0)
                 error = tf.reduce_sum(_squared_error(predicted, y) * weights[batch])
                 loss = error / tf.reduce_sum(weights[batch])
             self.model.optimizer.apply(tape.gradient(loss, variables), variables)
@@ -157,12 +157,20 @@ class EpochTrainer:
 
         return _over_batches(one_batch, count)
 
-    def _forward(self, x: tf.Tensor, masks: list[tf.Tensor]) -> tf.Tensor:
-        """The model's predictions with the given masks in place of its dropout layers."""
+    def _forward(self, x: tf.Tensor, masks: list[tf.Tensor], present: tf.Tensor) -> tf.Tensor:
+        """The model's predictions with the given masks in place of its dropout layers.
+
+        Batches are normalized by the examples that are `present`: not by what fills a row up.
+        """
         remaining = iter(masks)
         for layer in self.model.layers[1:]:
             if layer in self._dropouts:
                 x = x * (tf.cast(next(remaining), x.dtype) / (1 - layer.rate))
+            elif isinstance(layer, keras.layers.BatchNormalization):
+                of_sequences = tf.reshape(present, [-1] + [1] * (len(x.shape) - 2))
+                mask = tf.broadcast_to(of_sequences, tf.shape(x)[:-1])
+                # A copy: Keras's layers would read the mask from the result.
+                x = tf.identity(layer(x, training=True, mask=mask))
             else:
                 x = layer(x, training=True)
         return x

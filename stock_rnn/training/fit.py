@@ -26,6 +26,7 @@ from stock_rnn.training.callbacks import (
     Checkpoint,
     DivergedError,
     EarlyStopping,
+    Gradients,
     History,
     KeepWeights,
     LearningRateDecay,
@@ -37,9 +38,10 @@ from stock_rnn.training.callbacks import (
 )
 from stock_rnn.training.epochs import EpochTrainer
 from stock_rnn.training.hparams import write_hparams
+from stock_rnn.training.network import network_of
 from stock_rnn.training.runs import Run
 from stock_rnn.training.runs.reading import reading
-from stock_rnn.training.second_order import SecondOrderTrainer, network_of
+from stock_rnn.training.second_order import SecondOrderTrainer
 
 _log = logging.getLogger("stock_rnn.training.fit")
 
@@ -83,6 +85,7 @@ def fit(run: Run, config: Config, dataset: StockDataSet) -> None:
         persistence,
         StopOnDivergence(config.init_learning_rate, first_loss),
         *_curvature(run, config, dataset),
+        *_gradients(run, config, dataset, board),
         History(str(run.history)),
         board,
         *_kept_weights(run, config, checkpoint.epoch),
@@ -143,12 +146,13 @@ def compiled(config: Config, dataset: StockDataSet) -> tuple[keras.Model, Traine
         config.optimizer,
         config.init_learning_rate,
         perturbation=config.perturbation(),
+        clipping=config.clipping(),
         **config.hyperparameters(),
     )
     trained.compile(optimizer=optimizer, loss=LOSS, jit_compile=False)
     optimizer.build(trained.trainable_variables)
     if config.optimizer in SECOND_ORDER:
-        return model, SecondOrderTrainer(trained, dataset, loss=LOSS)
+        return model, SecondOrderTrainer(trained, dataset, loss=LOSS, check=not config.has_kinks)
     trainer = EpochTrainer(
         trained,
         dataset,
@@ -198,6 +202,12 @@ def learning_rate_decay(config: Config) -> LearningRateDecay:
 def _curvature(run: Run, config: Config, dataset: StockDataSet) -> list[HessianCallback]:
     if config.hessian_every == 0:
         return []
+    if config.has_kinks:
+        _log.info(
+            "--activation %s has a kink: products with the Hessian are not checked, and no "
+            "eigenvalue is called certain",
+            config.activation,
+        )
     inputs, labels = dataset.curvature_sample(config.hessian_samples)
     return [
         HessianCallback(
@@ -209,6 +219,7 @@ def _curvature(run: Run, config: Config, dataset: StockDataSet) -> list[HessianC
             log_dir=run.logs / "hessian",
             spectrum_path=run.spectrum,
             split=config.hessian_split,
+            check=not config.has_kinks,
             seed=config.seed,
         )
     ]
@@ -216,6 +227,14 @@ def _curvature(run: Run, config: Config, dataset: StockDataSet) -> list[HessianC
 
 def _kept_weights(run: Run, config: Config, first_epoch: int) -> list[KeepWeights]:
     return [KeepWeights(run.weights, first_epoch, config.max_epoch)] * config.keep_weights
+
+
+def _gradients(
+    run: Run, config: Config, dataset: StockDataSet, board: RunTensorBoard
+) -> list[Gradients]:
+    if config.gradient_every == 0:
+        return []
+    return [Gradients(dataset, board, every=config.gradient_every, title=run.name)]
 
 
 def _check_spectrum(run: Run, config: Config) -> None:

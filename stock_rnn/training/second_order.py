@@ -9,7 +9,7 @@ from stock_rnn.config import Config
 from stock_rnn.curvature import HessianOperator
 from stock_rnn.data import StockDataSet
 from stock_rnn.errors import UserError
-from stock_rnn.network import build_model
+from stock_rnn.training.network import network_of
 
 #: The most weights of a network that Newton's method, which has the whole Hessian, is for.
 MOST_WEIGHTS = 2000
@@ -24,19 +24,22 @@ class SecondOrderTrainer:
         model: compiled with an optimizer of `stock_rnn.optimizers.second_order`.
         dataset: what it is trained and tested on.
         loss: Keras's name of what is minimized.
+        check: whether the first product is compared with differences, as in `HessianOperator`.
 
     Attributes:
         model: that of the arguments.
     """
 
-    def __init__(self, model: keras.Model, dataset: StockDataSet, *, loss: str) -> None:
+    def __init__(
+        self, model: keras.Model, dataset: StockDataSet, *, loss: str, check: bool
+    ) -> None:
         self.model = model
         trained, monitored = (
             tuple(of(examples).astype(np.float32) for of in (dataset.inputs, dataset.labels))
             for examples in (dataset.train, dataset.monitored)
         )
-        self._train_loss = HessianOperator(model, loss, *trained)
-        self._monitored_loss = HessianOperator(model, loss, *monitored)
+        self._train_loss = HessianOperator(model, loss, *trained, check=check)
+        self._monitored_loss = HessianOperator(model, loss, *monitored, check=check)
 
     def train(self, epoch: int) -> dict[str, float]:
         """Make one step, then validate or test.
@@ -69,16 +72,3 @@ def refuse_large(config: Config) -> None:
             f"this network has {weights:,}: lower --lstm-size or --num-layers, or take --optimizer "
             "saddle-free-newton"
         )
-
-
-def network_of(config: Config) -> keras.Model:
-    """The network of a configuration, its initial weights drawn from Keras's generator."""
-    return build_model(
-        input_size=config.input_size,
-        num_steps=config.num_steps,
-        num_layers=config.num_layers,
-        lstm_size=config.lstm_size,
-        keep_prob=config.keep_prob,
-        cell=config.cell,
-        init=config.init,
-    )

@@ -101,11 +101,15 @@ def _data(config: Config, prices: Prices | None = None) -> tuple[Prices, StockDa
     """The prices, those of the configuration if none are given, and their data set.
 
     Raises:
-        UserError: the prices cannot be had or are too few, or the network is too large for the
-            optimizer.
+        UserError: the prices cannot be had or are too few, the rank of a tensor train does not fit,
+            or the network is too large for the optimizer.
     """
     prices = prices_of(config) if prices is None else prices
     dataset = dataset_of(config, prices)
+    if config.cell == "tt-lstm":
+        with quiet_import():
+            from stock_rnn.training.network import refuse_rank
+        refuse_rank(config)
     if config.optimizer in SECOND_ORDER:
         with quiet_import():
             from stock_rnn.training.second_order import refuse_large

@@ -230,7 +230,7 @@ def test_the_best_model_leaves_the_results_of_the_last_alone(
     run = tmp_path / "models" / "small"
     evaluate_here("small", "--spectrum", "density")
     before = {path: path.read_bytes() for path in run.iterdir() if path.is_file()}
-    lines = evaluate_here("small", "--model", "best", "--spectrum", "density")
+    lines = evaluate_here("small", "--model", "best", "--spectrum", "density", "--gradient-flow")
     assert lines[0] == "run models/small, best epoch's model"
     assert {path: path.read_bytes() for path in run.iterdir() if path.is_file()} == before
     for which, folder in (("last", run), ("best", run / "best")):
@@ -239,13 +239,19 @@ def test_the_best_model_leaves_the_results_of_the_last_alone(
             assert str(arrays["model"]) == which
         assert (folder / "predictions_price.png").exists()
         assert (folder / "loss_slices.png").exists()
+    assert any(line.startswith("trained  layer_1") for line in lines)
+    assert "models/small/best/gradient_flow.png" in lines
+    assert (run / "best" / "gradient_flow.csv").read_text().startswith("t,initial_h_layer_1,")
 
 
-def test_the_training_s_spectrum_is_not_printed_below_another_symbol(run_here, small_run, tmp_path):
+@pytest.mark.parametrize("asked", [("--spectrum", "density"), ("--gradient-flow",)])
+def test_what_is_of_the_training_is_not_printed_below_another_symbol(
+    asked, run_here, small_run, tmp_path
+):
     shutil.copytree(small_run.models_dir, tmp_path / "models")
-    words = ["small", "--symbol", "^IXIC", "--spectrum", "density"]
-    answer = run_here("evaluate.py", *words, cwd=tmp_path)
+    answer = run_here("evaluate.py", "small", "--symbol", "^IXIC", *asked, cwd=tmp_path)
     assert answer.returncode == 2
+    assert f"{asked[0]} is that of the loss" in answer.stderr
     assert answer.stderr.splitlines()[-1].endswith("training prices: leave out --symbol")
     assert answer.stdout == ""
 

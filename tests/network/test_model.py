@@ -1,8 +1,12 @@
+import os
+
 import keras
 import numpy as np
 import pytest
 
-from stock_rnn.network import LAST_OUTPUT, build_model
+from stock_rnn.curvature import HessianOperator
+from stock_rnn.network import LAST_OUTPUT, LayerNormalization, build_model
+from tests.conftest import ROOT
 
 
 def sigmoid(x):
@@ -100,27 +104,101 @@ def test_tf1_initial_weights():
         np.testing.assert_array_equal(np.concatenate([i, c, o]), np.zeros(192))
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru", "simple_rnn"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "simple_rnn", "tt-lstm"])
 @pytest.mark.parametrize("keep_prob", [0.5, 1.0])
 def test_the_last_output_has_the_same_name_for_every_cell(cell, keep_prob):
     model = build_model(num_steps=2, num_layers=2, lstm_size=4, cell=cell, keep_prob=keep_prob)
     assert model.get_layer(LAST_OUTPUT).output.shape == (None, 4)
 
 
-def test_a_saved_model_loads_without_this_package(tmp_path):
+def test_a_saved_model_loads_in_a_fresh_process_and_the_default_without_this_package(tmp_path):
     import subprocess
     import sys
 
-    model = build_model(num_steps=3, num_layers=2, lstm_size=4, init="tf1")
-    model.save(tmp_path / "model.keras")
-    code = (
-        "import keras, numpy, sys; "
-        "m = keras.saving.load_model('model.keras', safe_mode=True); "
-        "print(float(m(numpy.ones((1, 3, 1)))[0, 0]), 'stock_rnn' in sys.modules)"
+    plain = build_model(num_steps=3, num_layers=2, lstm_size=4, init="tf1")
+    own = build_model(
+        num_steps=3, num_layers=2, lstm_size=4, cell="tt-lstm", norm="layer", forget_bias=2.0
     )
+    other = build_model(num_steps=3, lstm_size=4, norm="batch", forget_bias=2.0, activation="elu")
+    models = (plain, own, other)
+    for number, model in enumerate(models):
+        model.save(tmp_path / f"{number}.keras")
+    code = """
+import keras, numpy, sys
+def value(number):
+    model = keras.saving.load_model(f"{number}.keras", safe_mode=True)
+    return float(model(numpy.ones((1, 3, 1)))[0, 0])
+print(value(0), "stock_rnn" in sys.modules)
+import stock_rnn.network
+print(value(1), value(2))
+"""
     answer = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    value, imported = answer.stdout.split()
-    assert float(value) == pytest.approx(float(model(np.ones((1, 3, 1)))[0, 0]), rel=1e-6)
+        [sys.executable, "-c", code],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    first, imported, *others = answer.stdout.split()
     assert imported == "False"
+    for found, model in zip([first, *others], models, strict=True):
+        assert float(found) == pytest.approx(float(model(np.ones((1, 3, 1)))[0, 0]), rel=1e-6)
+
+
+def test_the_lectures_parameter_counts():
+    # Lecture 1: SimpleRNN(3) and LSTM(16) on two features.
+    simple = keras.layers.SimpleRNNCell(3)
+    lstm = keras.layers.LSTMCell(16)
+    gru, first_gru = (keras.layers.GRUCell(16, reset_after=after) for after in (True, False))
+    for cell in (simple, lstm, gru, first_gru):
+        cell.build((None, 2))
+    assert (simple.count_params(), lstm.count_params()) == (18, 1216)
+    # Its GRU has three gates without biases. The formulation of 2014 with a bias has one of
+    # each gate, Keras's default, which resets after the product with the state, two.
+    lecture = 3 * 16 * (2 + 16)
+    assert lecture == 864
+    assert first_gru.count_params() == lecture + 3 * 16 == 912
+    assert gru.count_params() == lecture + 2 * 3 * 16 == 960
+
+
+def test_layer_normalization_is_that_of_keras_and_can_be_differentiated_twice():
+    x = np.random.default_rng(0).normal(size=(5, 3, 4)).astype(np.float32)
+    ours, theirs = LayerNormalization(), keras.layers.LayerNormalization()
+    for layer in (ours, theirs):
+        layer.build(x.shape)
+        layer.set_weights([np.array([1.0, 2, 3, 4]), np.array([0.5, 0, 1, -1])])
+    np.testing.assert_allclose(ours(x), theirs(x), atol=1e-6)
+    keras.utils.set_random_seed(0)
+    model = build_model(num_steps=2, num_layers=2, lstm_size=3, norm="layer")
+    operator = HessianOperator(model, "mse", x[:, :2, :1], x[:, 0, :1])
+    assert np.isfinite(operator @ np.ones(model.count_params())).all()
+    assert operator.verified
+
+
+def test_the_forget_bias_is_that_of_the_forget_gate():
+    for cell in ("lstm", "tt-lstm"):
+        layer = build_model(num_steps=2, lstm_size=3, cell=cell, forget_bias=2.5).layers[1]
+        np.testing.assert_array_equal(layer.cell.bias.numpy(), [0] * 3 + [2.5] * 3 + [0] * 6)
+
+
+def test_the_cells_have_the_activation_and_the_initial_weights_that_are_asked_for():
+    options = {"kernel_initializer": "he_normal", "recurrent_initializer": "identity"}
+    model = build_model(
+        num_steps=2, lstm_size=200, cell="simple_rnn", activation="leaky_relu", **options
+    )
+    cell = model.layers[1].cell
+    # Truncated normal of variance 2 / width.
+    assert cell.kernel.numpy().std() == pytest.approx(np.sqrt(2), rel=0.2)
+    np.testing.assert_array_equal(cell.recurrent_kernel.numpy(), np.eye(200))
+    x = np.random.default_rng(0).normal(size=(4, 1))
+    moved = x @ cell.kernel.numpy()
+    found = cell(keras.ops.convert_to_tensor(x, "float32"), [np.zeros((4, 200), "f4")])[0]
+    np.testing.assert_allclose(found, np.where(moved > 0, moved, 0.2 * moved), atol=1e-6)
+
+
+@pytest.mark.parametrize("norm", ["layer", "batch"])
+@pytest.mark.parametrize("keep_prob", [0.5, 1.0])
+def test_normalization_stands_after_each_recurrent_layer_and_before_dropout(norm, keep_prob):
+    model = build_model(num_steps=2, num_layers=2, lstm_size=4, norm=norm, keep_prob=keep_prob)
+    kinds = [type(layer).__name__ for layer in model.layers[1:]]
+    part = ["RNN", {"layer": "LayerNormalization", "batch": "BatchNormalization"}[norm]]
+    part += ["Dropout"] * (keep_prob < 1)
+    assert kinds == [*part, *part, "Dense"]

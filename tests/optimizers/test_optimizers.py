@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from stock_rnn.config import OPTIMIZERS
+from stock_rnn.config import FIRST_ORDER, OPTIMIZERS, SECOND_ORDER
 from stock_rnn.curvature import HessianOperator
 from stock_rnn.curvature.operators.preconditioned import preconditioned, stability_line
 from stock_rnn.optimizers import Newton, RMSPropTF1, SaddleFreeNewton, make_optimizer
@@ -84,3 +84,62 @@ def test_optimizers_by_name():
         assert float(optimizer.learning_rate) == 0.25
     with pytest.raises(ValueError, match=r"one of gd, sgd.*Received: 'rmsporp'"):
         make_optimizer("rmsporp", 0.1)
+
+
+def applied(optimizer, gradients):
+    """Two weights after steps by these gradients."""
+    variables = [keras.Variable(np.ones(3)), keras.Variable(np.ones(2))]
+    optimizer.build(variables)
+    for pair in gradients:
+        optimizer.apply([keras.ops.convert_to_tensor(g, "float32") for g in pair], variables)
+    return [variable.numpy() for variable in variables]
+
+
+@pytest.mark.parametrize("clipping", [{"clipnorm": 0.5}, {"clipvalue": 0.3}])
+@pytest.mark.parametrize("name", FIRST_ORDER)
+def test_clipping_makes_the_step_of_the_clipped_gradients(name, clipping):
+    rng = np.random.default_rng(0)
+    gradients = [(rng.normal(size=3), 0.1 * rng.normal(size=2)) for _ in range(4)]
+
+    def clipped(g):
+        if "clipvalue" in clipping:
+            return np.clip(g, -0.3, 0.3)
+        return g * min(1, 0.5 / np.linalg.norm(g))
+
+    by_hand = [tuple(map(clipped, pair)) for pair in gradients]
+    found = applied(make_optimizer(name, 0.1, clipping=clipping), gradients)
+    for ours, expected in zip(found, applied(make_optimizer(name, 0.1), by_hand), strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-5)
+    assert np.abs(found[0] - applied(make_optimizer(name, 0.1), gradients)[0]).max() > 0.01
+
+
+def test_noise_is_added_before_clipping():
+    noise = {"perturbation": {"radius": 100.0, "noise_seed": 0}, "clipping": {"clipnorm": 0.5}}
+    moved = applied(make_optimizer("sgd", 1.0, **noise), [(np.zeros(3), np.zeros(2))])
+    assert [np.linalg.norm(w - 1) for w in moved] == pytest.approx([0.5, 0.5])
+
+
+@pytest.mark.parametrize("name", SECOND_ORDER)
+def test_optimizers_of_whole_steps_take_no_clipping(name):
+    with pytest.raises(ValueError, match="no clipping"):
+        make_optimizer(name, 0.1, clipping={"clipnorm": 1.0})
+
+
+@pytest.mark.parametrize("clipping", [{"clipnorm": 0.1}, {"clipvalue": 0.1}])
+@pytest.mark.parametrize(("name", "options"), [("sgd", {}), ("momentum", {"momentum": 0.5})])
+def test_below_the_stability_line_clipped_steps_come_to_rest_above_it_they_never_do(
+    name, options, clipping
+):
+    # L = w²/2: the top eigenvalue is 1.
+    for below, rate in ((True, 1.9), (False, 2.1)):
+        optimizer = make_optimizer(name, rate, clipping=clipping, **options)
+        rate *= 1.5 if name == "momentum" else 1.0
+        optimizer.learning_rate = rate
+        w = keras.Variable(np.ones(1) * 1.05)
+        optimizer.build([w])
+        assert (stability_line(optimizer) > 1) == below
+        for _ in range(150):
+            optimizer.apply([w.value], [w])
+        # Above it, they grow until they are clipped.
+        assert (abs(w.numpy()[0]) < 1e-3) == below
+        assert abs(w.numpy()[0]) < 2

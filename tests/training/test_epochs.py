@@ -19,10 +19,12 @@ def dataset():
     return StockDataSet(prices, input_size=2, num_steps=3)
 
 
-def compiled(*, optimizer="rmsprop", rate=0.01, seed=0, **options):
+def compiled(*, optimizer="rmsprop", rate=0.01, seed=0, clipping=None, **options):
     keras.utils.set_random_seed(seed)
     model = build_model(**{"input_size": 2, "num_steps": 3, "lstm_size": 4, **options})
-    model.compile(optimizer=make_optimizer(optimizer, rate), loss="mse", jit_compile=False)
+    model.compile(
+        optimizer=make_optimizer(optimizer, rate, clipping=clipping), loss="mse", jit_compile=False
+    )
     model.optimizer.build(model.trainable_variables)
     return model
 
@@ -35,14 +37,37 @@ def trainer_of(model, dataset, batch_size=16, shuffle="batches", seed=5):
 @pytest.mark.parametrize("optimizer", [name for name in FIRST_ORDER if name != "gd"])
 def test_an_epoch_in_one_graph_equals_a_loop_over_its_batches(dataset, optimizer, shuffle):
     assert len(dataset.train) % 16, "a short last batch is part of the test"
-    fast, slow = (compiled(keep_prob=1.0, optimizer=optimizer) for _ in range(2))
+    clipping = {"batches": {"clipnorm": 0.01}, "windows": {"clipvalue": 0.001}}[shuffle]
+    fast, slow, unclipped = (
+        compiled(keep_prob=1.0, optimizer=optimizer, clipping=given)
+        for given in (clipping, clipping, None)
+    )
     trainer = trainer_of(fast, dataset, shuffle=shuffle)
     for epoch in range(3):
         logs = trainer.train(epoch)
         for X, y in dataset.generate_one_epoch(16, epoch=epoch, seed=5, shuffle=shuffle):
             slow.train_on_batch(X, y)
+            unclipped.train_on_batch(X, y)
         expected = np.mean((slow.predict(dataset.test_X, verbose=0) - dataset.test_y) ** 2)
         assert logs["val_loss"] == pytest.approx(expected, rel=1e-4)
+    for a, b in zip(fast.get_weights(), slow.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    # Clipping is part of it: it makes a difference.
+    pairs = zip(fast.get_weights(), unclipped.get_weights(), strict=True)
+    assert max(np.abs(a - b).max() for a, b in pairs) > 1e-3
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_batches_are_normalized_by_their_own_examples_a_short_one_too(dataset, layers):
+    assert len(dataset.train) % 16
+    options = {"norm": "batch", "num_layers": layers, "keep_prob": 1.0, "optimizer": "sgd"}
+    fast, slow = (compiled(**options, rate=0.1) for _ in range(2))
+    trainer = trainer_of(fast, dataset)
+    for epoch in range(2):
+        trainer.train(epoch)
+        for X, y in dataset.generate_one_epoch(16, epoch=epoch, seed=5):
+            slow.train_on_batch(X, y)
+    # The moving means too.
     for a, b in zip(fast.get_weights(), slow.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
 

@@ -26,10 +26,34 @@ def train(trainer, config, callbacks=(), first_epoch=0):
     fit_epochs(trainer, config, callbacks, first_epoch=first_epoch)
 
 
-@pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_an_epoch_moves_every_weight(cell, optimizer):
-    config = config_of(cell=cell, optimizer=optimizer, max_epoch=1, keep_prob=1.0)
+# Every option of the recurrent stack and of clipping is in one of them.
+OPTIONS = {
+    "none": {},
+    "leaky": {"activation": "leaky_relu", "kernel_initializer": "he_normal", "clipnorm": 0.1},
+    "layer": {"activation": "elu", "norm": "layer", "clipvalue": 0.01, "forget_bias": 3.0},
+    "batch": {"activation": "sigmoid", "norm": "batch", "recurrent_initializer": "random_normal"},
+    "two": {"activation": "linear", "num_layers": 2, "norm": "layer", "perturb_radius": 0.1},
+}
+
+
+def combinations():
+    """Every cell, optimizer and option; a sample has each pair of an option with one of them."""
+    for c, cell in enumerate(CELLS):
+        for o, optimizer in enumerate(OPTIMIZERS):
+            for number, option in enumerate(OPTIONS):
+                if option == "batch" and optimizer in SECOND_ORDER:
+                    continue
+                sampled = number == (c + o) % len(OPTIONS)
+                yield pytest.param(
+                    cell, optimizer, option, marks=() if sampled else pytest.mark.zoo
+                )
+
+
+@pytest.mark.parametrize(("cell", "optimizer", "option"), list(combinations()))
+def test_an_epoch_moves_every_weight(cell, optimizer, option):
+    config = config_of(
+        cell=cell, optimizer=optimizer, max_epoch=1, keep_prob=1.0, **OPTIONS[option]
+    )
     model, trainer = compiled(config, DATA)
     before = model.get_weights()
     train(trainer, config)
@@ -44,14 +68,16 @@ STUCK = {"perturb_radius": 0.1, "perturb": "stuck", "perturb_threshold": 9.0, "p
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "noise"),
+    ("optimizer", "options"),
     [
         *((name, {}) for name in OPTIMIZERS if not name.startswith("rmsprop")),
         *(("rmsprop", ALWAYS), ("rmsprop-tf1", STUCK), ("adam", STUCK)),
+        ("adam", {"cell": "tt-lstm", "norm": "batch", "clipnorm": 0.1}),
+        ("sgd", {"norm": "layer", "activation": "elu", "forget_bias": 2.0}),
     ],
 )
-def test_measured_saved_and_resumed_it_ends_in_the_same_bits(optimizer, noise, tmp_path):
-    short, long = (config_of(optimizer=optimizer, max_epoch=epochs, **noise) for epochs in (1, 2))
+def test_measured_saved_and_resumed_it_ends_in_the_same_bits(optimizer, options, tmp_path):
+    short, long = (config_of(optimizer=optimizer, max_epoch=epochs, **options) for epochs in (1, 2))
     whole, trainer = compiled(short, DATA)
     checkpoint = Checkpoint(tmp_path / "checkpoint.npz")
     x, y = DATA.curvature_sample(20)

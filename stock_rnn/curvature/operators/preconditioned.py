@@ -192,6 +192,10 @@ def stability_line(optimizer: keras.Optimizer) -> float:
       same with 2 - εw in place of the factor 2. (One coordinate of curvature h follows
       (z - 1 + εw)(z - β) + ε(1 - β)hz = 0 under Adam, and turns unstable at z = -1.)
 
+    Clipping (`clipnorm`, `clipvalue`, `global_clipnorm`) leaves the line where it is: near a
+    minimum no gradient is clipped. Above the line the oscillation then grows until it is clipped.
+    Far from a minimum clipped steps are shorter, and the line says nothing of them.
+
     An eigenvalue above it makes the step oscillate with growing amplitude. It is
     no line between good and bad: training comes up to it and stays there.
 

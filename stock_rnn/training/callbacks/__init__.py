@@ -2,6 +2,7 @@
 
 from stock_rnn.training.callbacks.checkpoint import Checkpoint
 from stock_rnn.training.callbacks.early_stopping import EarlyStopping
+from stock_rnn.training.callbacks.gradients import Gradients
 from stock_rnn.training.callbacks.history import History
 from stock_rnn.training.callbacks.keep_weights import KeepWeights
 from stock_rnn.training.callbacks.learning_rate_decay import (
@@ -18,6 +19,7 @@ __all__ = [
     "Checkpoint",
     "DivergedError",
     "EarlyStopping",
+    "Gradients",
     "History",
     "KeepWeights",
     "LearningRateDecay",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeAlias
@@ -9,6 +10,7 @@ from typing import TypeAlias
 import keras
 import numpy as np
 import tensorflow as tf
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from stock_rnn import plots
@@ -35,6 +37,14 @@ _DESCRIPTIONS = {
     "skill": f"{_SKILL}. Training examples: dropout is on.",
     "val_skill": f"{_SKILL}. Dropout is off.",
     "learning_rate": "The learning rate of the epoch's steps.",
+}
+
+# The beginning of a name, before the layer's -> what its chart says.
+_BY_LAYER = {
+    "gradient_norm_": "Norm of the training loss's gradient by the weights of this layer, dropout "
+    "off, by epochs done.",
+    "gradient_flow_": "The gradient by the layer's first state over that by its last: below 1 it "
+    "vanishes on its way back through time, above 1 it explodes.",
 }
 
 
@@ -67,7 +77,7 @@ class RunTensorBoard(keras.callbacks.Callback):
             EventFile(log_dir / name) for name in names
         )
         self._painter = ThreadPoolExecutor(max_workers=1)
-        self._pictures: list[tuple[int, Future[Picture]]] = []
+        self._pictures: list[tuple[EventFile, str, int, Future[Picture]]] = []
 
     def set_model(self, model: keras.Model) -> None:
         """Prepare the outputs that are shown."""
@@ -96,7 +106,22 @@ class RunTensorBoard(keras.callbacks.Callback):
         last_output, predicted = self._outputs()
         self._other.histogram(LAST_OUTPUT, step, last_output.numpy())
         if step % self._picture_every == 0 or step == self._max_epoch:
-            self._pictures.append((step, self._painter.submit(self._draw, predicted.numpy())))
+            values = predicted.numpy()
+            self._submit(self._other, "predicted_and_actual", step, lambda: self._draw(values))
+
+    def add_picture(self, tag: str, step: int, draw: Callable[[], Figure]) -> None:
+        """Add a figure to the run `train`; it is drawn in the thread of the pictures.
+
+        Args:
+            tag: its name.
+            step: epochs done.
+            draw: makes it, of values that do not change.
+        """
+        self._submit(self._train, tag, step, draw)
+
+    def _submit(self, file: EventFile, tag: str, step: int, draw: Callable[[], Figure]) -> None:
+        drawn = self._painter.submit(lambda: _picture(draw()))
+        self._pictures.append((file, tag, step, drawn))
 
     def flush(self) -> None:
         """Write what was added, but pictures that are still being drawn.
@@ -104,9 +129,9 @@ class RunTensorBoard(keras.callbacks.Callback):
         Raises:
             tf.errors.OpError: it cannot be written.
         """
-        while self._pictures and self._pictures[0][1].done():
-            step, picture = self._pictures.pop(0)
-            self._other.image("predicted_and_actual", step, *picture.result())
+        while self._pictures and self._pictures[0][-1].done():
+            file, tag, step, picture = self._pictures.pop(0)
+            file.image(tag, step, *picture.result())
         for file in self._files():
             file.flush()
 
@@ -133,13 +158,13 @@ class RunTensorBoard(keras.callbacks.Callback):
         if quantity == "persistence_loss":
             quantity = "loss"
             file = self._train_persistence if file is self._train else self._other_persistence
-        file.scalar(f"epoch_{quantity}", step, value, _DESCRIPTIONS.get(name))
+        file.scalar(f"epoch_{quantity}", step, value, _description(name))
 
-    def _draw(self, predicted: NDArray[np.float32]) -> Picture:
-        """The newest predictions beside what happened, as a PNG, and its size in pixels."""
+    def _draw(self, predicted: NDArray[np.float32]) -> Figure:
+        """The newest predictions beside what happened."""
         data = self._dataset
         examples = data.monitored[-plots.SHOWN_DAYS :]
-        figure = plots.prediction_figure(
+        return plots.prediction_figure(
             data.label_dates(examples).ravel(),
             data.labels(examples).ravel(),
             predicted[-len(examples) :].ravel(),
@@ -148,5 +173,15 @@ class RunTensorBoard(keras.callbacks.Callback):
             title=f"{data.symbol}: newest {data.monitored_name} predictions",
             ylabel="change from the last known price" if data.normalized else "price",
         )
-        width, height = (figure.get_size_inches() * figure.dpi).astype(int)
-        return plots.png(figure), (int(width), int(height))
+
+
+def _picture(figure: Figure) -> Picture:
+    """A figure as a PNG, and its size in pixels."""
+    width, height = (figure.get_size_inches() * figure.dpi).astype(int)
+    return plots.png(figure), (int(width), int(height))
+
+
+def _description(name: str) -> str | None:
+    """What the chart of a name in the logs says."""
+    by_layer = (text for start, text in _BY_LAYER.items() if name.startswith(start))
+    return _DESCRIPTIONS.get(name) or next(by_layer, None)

@@ -25,6 +25,7 @@ ORDER = [
     "surface",
     "training",
     "forecasting",
+    "workers",
     "study",
     "cli",
     "__main__",

@@ -29,6 +29,7 @@ SECOND_ORDER = ("newton", "saddle-free-newton")
 OPTIMIZERS = (*FIRST_ORDER, *SECOND_ORDER)
 PERTURBS = ("always", "stuck")
 SPECTRA = ("exact", "density")
+INTERVALS = ("conformal", "adaptive", "dropout")
 SHUFFLES = ("batches", "windows")
 
 #: The settings that choose the prices.
@@ -50,6 +51,9 @@ HYPERPARAMETERS = {
 }
 
 _PERTURBATION = ("perturb_radius", "perturb", "perturb_threshold", "perturb_interval")
+
+#: γ of adaptive intervals: that of Gibbs and Candès's experiments (2021, section 4).
+INTERVAL_STEP = 0.005
 
 # The settings of runs of the first version, which had none of these and measured nothing.
 _UNMEASURED = {"hessian_every": 0, "hessian_samples": 2048, "hessian_tol": 0.01}

@@ -26,6 +26,7 @@ ORDER = [
     "training",
     "forecasting",
     "workers",
+    "backtest",
     "study",
     "cli",
     "__main__",

@@ -22,48 +22,69 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from stock_rnn.config import INTERVAL_STEP, INTERVALS
 from stock_rnn.errors import UserError
 from stock_rnn.forecasting.significance import default_lags, long_run_variance
 
 FloatArray = NDArray[np.float64]
 
-METHODS = ("conformal", "adaptive", "dropout")
-
-#: γ of Gibbs and Candès's experiments (2021, section 4).
-DEFAULT_STEP = 0.005
-
 #: Two-sided 95 % of the normal distribution.
 _Z = 1.959963984540054
 
 
-def check_coverage(coverage: float) -> None:
-    """Check what `--coverage` says.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Intervals:
+    """Which intervals stand around forecasts.
+
+    Attributes:
+        method: "conformal" (`split_conformal`), "adaptive" (`adaptive_conformal`) or "dropout"
+            (`dropout_reach`).
+        coverage: share of the prices that they are to hold.
+        step: γ of the adaptive method.
+        errors: how many of the newest errors they come from.
 
     Raises:
-        UserError: it is not in (0, 1).
+        UserError: a value is out of range; the message names its flag.
     """
-    if not 0 < coverage < 1:
-        raise UserError(f"--coverage must be above 0 and below 1. Received: {coverage}")
 
+    method: str = "conformal"
+    coverage: float = 0.9
+    step: float = INTERVAL_STEP
+    errors: int = 250
 
-def check_method(method: str) -> None:
-    """Check what `--intervals` says.
+    def __post_init__(self) -> None:
+        if self.method not in INTERVALS:
+            raise UserError(
+                f"--intervals must be one of {', '.join(INTERVALS)}. Received: {self.method!r}"
+            )
+        for name, value in (("coverage", self.coverage), ("interval-step", self.step)):
+            if not 0 < value < 1:
+                raise UserError(f"--{name} must be above 0 and below 1. Received: {value}")
+        if self.errors < 1:
+            raise UserError(f"--interval-errors must be at least 1. Received: {self.errors}")
 
-    Raises:
-        UserError: it is not in `METHODS`.
-    """
-    if method not in METHODS:
-        raise UserError(f"--intervals must be one of {', '.join(METHODS)}. Received: {method!r}")
+    def reach(
+        self, errors: ArrayLike, blocks: Sequence[int], spread: ArrayLike | None = None
+    ) -> FloatArray:
+        """How far they reach to either side, whichever method it is.
 
+        Args:
+            errors: (m, N), |actual - predicted|, oldest first.
+            blocks: as `split_conformal`.
+            spread: as `dropout_reach`; only for the method "dropout".
 
-def check_step(step: float) -> None:
-    """Check what `--interval-step` says.
-
-    Raises:
-        UserError: it is not in (0, 1).
-    """
-    if not 0 < step < 1:
-        raise UserError(f"--interval-step must be above 0 and below 1. Received: {step}")
+        Returns:
+            (m - blocks[0], N).
+        """
+        if self.method == "conformal":
+            return split_conformal(errors, self.coverage, blocks, window=self.errors)
+        if self.method == "adaptive":
+            return adaptive_conformal(
+                errors, self.coverage, blocks[0], step=self.step, window=self.errors
+            )
+        if spread is None:
+            raise ValueError("the method dropout needs the spread of forecasts with dropout on")
+        return dropout_reach(errors, spread, self.coverage, blocks, window=self.errors)
 
 
 def conformal_quantile(ordered: Sequence[float] | FloatArray, coverage: float) -> float:
@@ -116,7 +137,7 @@ def adaptive_conformal(
     coverage: float,
     first: int,
     *,
-    step: float = DEFAULT_STEP,
+    step: float = INTERVAL_STEP,
     window: int | None = None,
 ) -> FloatArray:
     """How far adaptive conformal intervals reach to either side.
@@ -153,7 +174,7 @@ def adapt(
     coverage: float,
     first: int,
     *,
-    step: float = DEFAULT_STEP,
+    step: float = INTERVAL_STEP,
     window: int | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """As `adaptive_conformal`, with what the example after the last one would have.

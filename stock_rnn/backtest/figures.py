@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
 
 from stock_rnn.backtest.judge import Judged
 from stock_rnn.curvature.palette import BLACK, GREY, LIGHT_GREY, ORANGE, add_title, new_figure
@@ -46,6 +47,8 @@ def _prices(axes: Axes, judged: Judged) -> None:
     axes.plot(table["date"], table["actual"], color=ACTUAL, lw=0.9)
     # Prices that grow by the same share rise by the same height.
     axes.set_yscale("log")
+    for ticks in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        ticks(StrMethodFormatter("{x:,g}"))
     axes.set_ylabel("price")
     _mark_folds(axes, judged)
     _caption(axes, "price, and where folds begin (dotted)")

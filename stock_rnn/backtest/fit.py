@@ -133,6 +133,18 @@ class Fitted:
         )
 
 
+def all_examples(config: Config, prices: Prices) -> StockDataSet:
+    """The data set of all prices; its split is of no use in a backtest.
+
+    Raises:
+        UserError: too few prices for two examples.
+    """
+    unsplit = dataclasses.replace(
+        config, split="chronological", test_ratio=0.5, validation_ratio=0.0, early_stopping=0
+    )
+    return dataset_of(unsplit, prices)
+
+
 def dataset_before(config: Config, prices: Prices, first: int, end: int) -> StockDataSet:
     """The data set as it was before example `end` could be known.
 
@@ -235,10 +247,10 @@ def train_and_forecast(
     model, checkpoint = _train(config, known, weights)
     if task.model == "best":
         model.set_weights(checkpoint.best_weights)
-    everything = dataset_of(config, prices)
+    everything = all_examples(config, prices)
     examples = np.arange(fit.end, fit.stop, dtype=np.int32)
     inputs = everything.inputs(examples).astype(np.float32)
-    forecasts = {MODEL: np.asarray(model.predict_on_batch(inputs), np.float64)}
+    forecasts = {MODEL: np.asarray(model(inputs, training=False), np.float64)}
     for name, baseline in fit_baselines(known).items():
         forecasts[name] = np.asarray(baseline.predict_examples(everything, examples), np.float64)
     if not all(np.isfinite(values).all() for values in forecasts.values()):

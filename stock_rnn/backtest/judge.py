@@ -12,11 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stock_rnn.backtest.fit import Fitted
+from stock_rnn.backtest.fit import Fitted, all_examples
 from stock_rnn.backtest.plan import Fit, Walk
 from stock_rnn.config import Config
-from stock_rnn.data import StockDataSet, dataset_of
-from stock_rnn.errors import UserError
+from stock_rnn.data import StockDataSet
 from stock_rnn.forecasting.accuracy import Scale
 from stock_rnn.forecasting.comparison import MODEL, Comparison, compare
 from stock_rnn.forecasting.intervals import Intervals, IntervalScore, score_intervals
@@ -92,11 +91,8 @@ def judge(
         prices: of the whole backtest.
         fits: as `plan_fits`.
         fitted: one for each.
-
-    Raises:
-        UserError: intervals by dropout of a network without it.
     """
-    dataset = dataset_of(config, prices)
+    dataset = all_examples(config, prices)
     starts = [start for fit in fits[1:] for start in fit.starts]
     begin = fits[0].end
     every = np.arange(begin, fits[-1].stop)
@@ -106,11 +102,6 @@ def judge(
         for name in fitted[0].forecasts
     }
     spread = np.concatenate([each.spread for each in fitted[1:]])
-    if intervals.method == "dropout" and not len(spread):
-        raise UserError(
-            "--intervals dropout needs a network that is trained with dropout: --keep-prob below "
-            "1, and an optimizer of first order"
-        )
     relative = {name: _relative(dataset, every, each) for name, each in forecasts.items()}
     bases = dataset.label_bases(judged)[:, None]
     noise = spread if dataset.normalized or not len(spread) else spread / bases

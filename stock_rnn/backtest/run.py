@@ -20,6 +20,7 @@ from stock_rnn.backtest.figures import backtest_figure
 from stock_rnn.backtest.fit import (
     FitTask,
     Fitted,
+    all_examples,
     dataset_before,
     run_fit,
     run_in_new_process,
@@ -28,7 +29,7 @@ from stock_rnn.backtest.folder import Folder
 from stock_rnn.backtest.judge import INTERVAL_COLUMNS, Judged, judge
 from stock_rnn.backtest.plan import Fit, Walk, plan_fits
 from stock_rnn.config import SECOND_ORDER, Config
-from stock_rnn.data import dataset_of, prices_of
+from stock_rnn.data import prices_of
 from stock_rnn.errors import UserError
 from stock_rnn.files import atomic_write, remove_part_files, write_json
 from stock_rnn.forecasting.intervals import Intervals
@@ -95,13 +96,19 @@ def walk_forward(
 
     Raises:
         UserError: the prices cannot be had or are too few; the backtest exists, is locked or
-            was begun with other settings; a loss diverges; a worker was killed; a folder cannot
-            be written; or both `resume` and `overwrite` are set.
+            was begun with other settings; a loss diverges; intervals by dropout are asked for
+            where there is none; a worker was killed; a folder cannot be written; or both `resume`
+            and `overwrite` are set.
     """
     if resume and overwrite:
         raise UserError("--overwrite starts again and --resume goes on: give one or the other")
     walk, intervals = walk or Walk(), intervals or Intervals()
     config = dataclasses.replace(config, hessian_every=0, split="chronological")
+    if intervals.method == "dropout" and not _has_dropout(config):
+        raise UserError(
+            "--intervals dropout needs a network that is trained with dropout: --keep-prob below "
+            "1, and an optimizer of first order"
+        )
     folder = Folder(run_name or folders.default_name(config, walk), Path(models_dir))
     with runs.locked(folder.run):
         if resume and folder.record.exists():
@@ -136,17 +143,25 @@ def _fits(config: Config, walk: Walk, prices: Prices) -> tuple[Fit, ...]:
     Raises:
         UserError: too few prices.
     """
-    fits = plan_fits(len(dataset_of(config, prices)), walk, symbol=prices.symbol)
+    fits = plan_fits(len(all_examples(config, prices)), walk, symbol=prices.symbol)
     for fit in fits[:2]:
         dataset_before(config, prices, fit.first, fit.end)
     return fits
 
 
 def _task(config: Config, walk: Walk, fit: Fit) -> FitTask:
-    dropped = config.keep_prob < 1 and config.optimizer not in SECOND_ORDER
     return FitTask(
-        config=config, fit=fit, model=walk.model, dropout=dropped, keep_weights=walk.warm_start
+        config=config,
+        fit=fit,
+        model=walk.model,
+        # Asked for or not, so that --resume can give other intervals.
+        dropout=_has_dropout(config),
+        keep_weights=walk.warm_start,
     )
+
+
+def _has_dropout(config: Config) -> bool:
+    return config.keep_prob < 1 and config.optimizer not in SECOND_ORDER
 
 
 def _make_missing(

@@ -14,16 +14,6 @@ from stock_rnn.prices import Prices
 from tests.backtest.cases import CONFIG, INTERVALS, fits_of, fitted_of, judged, walk_prices
 
 
-@pytest.fixture(scope="module")
-def prices():
-    return walk_prices()
-
-
-@pytest.fixture(scope="module")
-def fitted(prices):
-    return fitted_of(prices)
-
-
 def altered_from(prices, example):
     """The same prices before an example's label, wild ones from there on."""
     first = (example + CONFIG.num_steps) * CONFIG.input_size

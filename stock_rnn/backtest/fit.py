@@ -35,9 +35,6 @@ from stock_rnn.workers.isolated import (
 
 FloatArray = NDArray[np.float64]
 
-#: Passes with dropout on that the spread of Monte-Carlo dropout comes from.
-DROPOUT_PASSES = 100
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FitTask:
@@ -317,10 +314,12 @@ def dropout_spread(model: Any, inputs: NDArray[np.float32], seed: int) -> FloatA
         seed: of the masks.
 
     Returns:
-        (k, N): √(Σ (f_s - f̄)² / (S - 1)) over S = `DROPOUT_PASSES` passes.
+        (k, N): √(Σ (f_s - f̄)² / (S - 1)) over S = `intervals.DROPOUT_PASSES` passes.
     """
     import keras
     import tensorflow as tf
+
+    from stock_rnn.forecasting.intervals import DROPOUT_PASSES
 
     for number, layer in enumerate(model.layers):
         if isinstance(layer, keras.layers.Dropout):

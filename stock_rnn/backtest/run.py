@@ -28,7 +28,7 @@ from stock_rnn.backtest.fit import (
 from stock_rnn.backtest.folder import Folder
 from stock_rnn.backtest.judge import INTERVAL_COLUMNS, Judged, judge
 from stock_rnn.backtest.plan import Fit, Walk, plan_fits
-from stock_rnn.config import SECOND_ORDER, Config
+from stock_rnn.config import NO_DROPOUT, Config
 from stock_rnn.data import prices_of
 from stock_rnn.errors import UserError
 from stock_rnn.files import atomic_write, remove_part_files, write_json
@@ -104,11 +104,8 @@ def walk_forward(
         raise UserError("--overwrite starts again and --resume goes on: give one or the other")
     walk, intervals = walk or Walk(), intervals or Intervals()
     config = dataclasses.replace(config, hessian_every=0, split="chronological")
-    if intervals.method == "dropout" and not _has_dropout(config):
-        raise UserError(
-            "--intervals dropout needs a network that is trained with dropout: --keep-prob below "
-            "1, and an optimizer of first order"
-        )
+    if intervals.method == "dropout" and not config.has_dropout:
+        raise UserError(f"the training {NO_DROPOUT}")
     folder = Folder(run_name or folders.default_name(config, walk), Path(models_dir))
     with runs.locked(folder.run):
         if resume and folder.record.exists():
@@ -155,13 +152,9 @@ def _task(config: Config, walk: Walk, fit: Fit) -> FitTask:
         fit=fit,
         model=walk.model,
         # Asked for or not, so that --resume can give other intervals.
-        dropout=_has_dropout(config),
+        dropout=config.has_dropout,
         keep_weights=walk.warm_start,
     )
-
-
-def _has_dropout(config: Config) -> bool:
-    return config.keep_prob < 1 and config.optimizer not in SECOND_ORDER
 
 
 def _make_missing(

@@ -28,6 +28,9 @@ from stock_rnn.forecasting.significance import default_lags, long_run_variance
 
 FloatArray = NDArray[np.float64]
 
+#: Passes with dropout on that the spread of Monte-Carlo dropout comes from.
+DROPOUT_PASSES = 100
+
 #: Two-sided 95 % of the normal distribution.
 _Z = 1.959963984540054
 

@@ -95,7 +95,10 @@ def test_too_high_a_rate_is_one_line_with_the_fit(run_here, here, monkeypatch):
         (["--interval-step", 0.1], "--interval-step is of --intervals adaptive alone"),
         (["--intervals", "adaptive", "--interval-step", 0], "--interval-step must be above 0"),
         (["--interval-errors", 0], "--interval-errors must be at least 1"),
-        (["--intervals", "dropout", "--keep-prob", 1], "needs a network that is trained with"),
+        (
+            ["--intervals", "dropout", "--keep-prob", 1],
+            "the training has no dropout for --intervals dropout",
+        ),
         (["--window", "sliding"], "--window must be one of expanding, rolling"),
         (["--jobs", 0], "--jobs must be at least 1"),
         (["--resume", "none"], "no backtest at models/none"),

@@ -4,13 +4,21 @@ import dataclasses
 import json
 import os
 import shlex
+import types
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from stock_rnn.backtest import fit as fit_module
 from stock_rnn.backtest import run as run_module
-from stock_rnn.backtest.fit import FitTask, Fitted, run_in_new_process, train_and_forecast
+from stock_rnn.backtest.fit import (
+    FitTask,
+    Fitted,
+    dataset_before,
+    run_in_new_process,
+    train_and_forecast,
+)
 from stock_rnn.backtest.folder import Folder, command, default_name
 from stock_rnn.backtest.plan import Walk
 from stock_rnn.backtest.run import _task, walk_forward
@@ -143,12 +151,42 @@ def test_a_fit_starts_from_the_weights_that_it_is_given(prices):
         np.testing.assert_array_equal(before, after)
 
 
+@pytest.mark.parametrize("which", ["last", "best"])
+def test_the_weights_of_the_asked_epoch_forecast(prices, monkeypatch, which):
+    class Network:
+        weights = "last"
+
+        def set_weights(self, weights):
+            self.weights = weights
+
+        def __call__(self, inputs, training):
+            assert not training
+            return np.full((len(inputs), 1), {"last": 1.0, "best": 2.0}[self.weights])
+
+    found = types.SimpleNamespace(best_weights="best", epoch=6, best_epoch=3)
+    monkeypatch.setattr(fit_module, "_train", lambda *_: (Network(), found))
+    config = dataclasses.replace(CONFIG, keep_prob=1.0)
+    task = _task(config, dataclasses.replace(WALK, model=which), fits_of(prices)[0])
+    fitted = train_and_forecast(task, prices)
+    assert (fitted.forecasts["model"] == {"last": 1.0, "best": 2.0}[which]).all()
+    assert (fitted.epochs, fitted.best_epoch) == (6, 3)
+
+
+def test_baselines_are_fitted_on_what_the_network_was_trained_on(prices, fitted):
+    for fit, each in zip(fits_of(prices), fitted, strict=True):
+        known = dataset_before(CONFIG, prices, fit.first, fit.end)
+        labels = known.train + CONFIG.num_steps
+        changes = np.log(prices.close[labels] / prices.close[labels - 1])
+        np.testing.assert_allclose(each.forecasts["drift"], np.expm1(changes.mean()))
+        assert each.scale[1] == pytest.approx(np.mean(np.expm1(changes) ** 2))
+
+
 def test_an_existing_backtest_is_not_touched_without_being_asked(walk, here):
     found, _ = walk()
     before = contents(found.path)
     with pytest.raises(UserError, match=r"b exists and is complete: .*--resume b goes on"):
         walk()
-    with pytest.raises(UserError, match=r"begun with others \(--max-epoch 2, now 3\)"):
+    with pytest.raises(UserError, match=r"begun with others \(--max-epoch 6, now 3\)"):
         walk(config=dataclasses.replace(CONFIG, max_epoch=3), resume=True)
     with pytest.raises(UserError, match=r"begun with others \(--folds 2, now 3\)"):
         walk(walk=dataclasses.replace(WALK, folds=3), resume=True)
@@ -234,7 +272,8 @@ def test_a_task_comes_through_json_and_arrays(prices, fitted):
     assert FitTask.from_json(json.loads(json.dumps(task.to_json()))) == task
     again = Fitted.from_arrays(fitted[1].to_arrays())
     assert again.forecasts.keys() == fitted[1].forecasts.keys()
-    assert (again.epochs, again.best_epoch, again.scale) == (2, fitted[1].best_epoch, again.scale)
+    assert (again.epochs, again.best_epoch) == (6, fitted[1].best_epoch)
+    assert again.scale == fitted[1].scale
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from stock_rnn.config import Config
 from stock_rnn.data import StockDataSet
 from stock_rnn.forecasting.accuracy import Scale
 from stock_rnn.forecasting.comparison import MODEL, Comparison, compare
+from stock_rnn.forecasting.interval_evaluation import relative_errors
 from stock_rnn.forecasting.intervals import Intervals, IntervalScore, score_intervals
 from stock_rnn.prices import Prices
 
@@ -102,7 +103,7 @@ def judge(
         for name in fitted[0].forecasts
     }
     spread = np.concatenate([each.spread for each in fitted[1:]])
-    relative = {name: _relative(dataset, every, each) for name, each in forecasts.items()}
+    relative = {name: relative_errors(dataset, every, each) for name, each in forecasts.items()}
     bases = dataset.label_bases(judged)[:, None]
     noise = spread if dataset.normalized or not len(spread) else spread / bases
     blocks = [start - begin for start in starts]
@@ -131,14 +132,6 @@ def judge(
         },
         dates=dataset.label_dates(judged)[:, -1],
     )
-
-
-def _relative(dataset: StockDataSet, examples: IntArray, forecast: FloatArray) -> FloatArray:
-    """(k, N): |forecast - actual| as prices, over the last known price."""
-    errors = dataset.to_prices(forecast, examples) - dataset.to_prices(
-        dataset.labels(examples), examples
-    )
-    return np.asarray(np.abs(errors) / dataset.label_bases(examples)[:, None], np.float64)
 
 
 def _fold_numbers(starts: Sequence[int], stop: int) -> IntArray:

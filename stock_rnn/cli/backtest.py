@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from stock_rnn.backtest.plan import MODELS, WINDOWS, Walk
 from stock_rnn.cli._command import Parser, add_settings, aligned, given_settings, run_command
+from stock_rnn.cli._intervals import add_intervals, interval_table, intervals_of, refuse_step
 from stock_rnn.cli.evaluate import comparison_table
 from stock_rnn.config import (
     DEFAULT_PRESET,
-    INTERVAL_STEP,
-    INTERVALS,
     PRESETS,
     Config,
     flag,
@@ -35,14 +33,6 @@ _UNUSED = (
     *("hessian_every", "hessian_samples", "hessian_tol", "hessian_split"),
 )
 
-_INTERVALS = {
-    "intervals": "method",
-    "coverage": "coverage",
-    "interval_step": "step",
-    "interval_errors": "errors",
-}
-_HOW_TO_RUN = ("jobs", "scheduler", "models_dir")
-
 
 def _parser(program: str = "python -m stock_rnn backtest") -> Parser:
     parser = Parser(
@@ -60,7 +50,11 @@ def _parser(program: str = "python -m stock_rnn backtest") -> Parser:
         f"(default: {DEFAULT_PRESET})",
     )
     _add_walk(parser)
-    _add_intervals(parser)
+    add_intervals(
+        parser,
+        "conformal: from the newest errors before the fold; adaptive: the same, wider after every "
+        "miss; dropout: from forecasts with dropout on (default: conformal)",
+    )
     add_settings(parser, [each.name for each in settings() if each.name not in _UNUSED])
     parser.add_argument(
         "--run-name",
@@ -122,38 +116,6 @@ def _add_walk(parser: Parser) -> None:
     )
 
 
-def _add_intervals(parser: Parser) -> None:
-    absent: dict[str, Any] = {"default": argparse.SUPPRESS}
-    parser.add_argument(
-        "--intervals",
-        metavar="|".join(INTERVALS),
-        help="conformal: from the newest errors before the fold; adaptive: the same, wider after "
-        "every miss; dropout: from forecasts with dropout on (default: conformal)",
-        **absent,
-    )
-    parser.add_argument(
-        "--coverage",
-        type=float,
-        metavar="SHARE",
-        help="that intervals aim at (default: 0.9)",
-        **absent,
-    )
-    parser.add_argument(
-        "--interval-step",
-        type=float,
-        metavar="STEP",
-        help=f"of the adaptive ones: how much a miss changes (default: {INTERVAL_STEP})",
-        **absent,
-    )
-    parser.add_argument(
-        "--interval-errors",
-        type=int,
-        metavar="INT",
-        help="how many of the newest errors intervals come from (default: 250)",
-        **absent,
-    )
-
-
 def main(
     argv: Sequence[str] | None = None, *, program: str = "python -m stock_rnn backtest"
 ) -> int:
@@ -192,13 +154,12 @@ def _asked(arguments: argparse.Namespace) -> dict[str, Any]:
     """
     given = vars(arguments)
     walk = {name: given[name] for name in _walk_names() if name in given}
-    intervals = {field: given[name] for name, field in _INTERVALS.items() if name in given}
+    intervals = intervals_of(arguments)
     resume = given.get("resume", False)
     if isinstance(resume, str):
         return _resumed(resume, arguments, walk, intervals)
     config = resolve(given.get("preset", DEFAULT_PRESET), given_settings(arguments))
-    if intervals.get("step") is not None and intervals.get("method") != "adaptive":
-        raise UserError("--interval-step is of --intervals adaptive alone: leave it out")
+    refuse_step(intervals)
     with quiet_import():
         from stock_rnn.forecasting.intervals import Intervals
     return {
@@ -228,6 +189,7 @@ def _resumed(
     with quiet_import():
         from stock_rnn.backtest.folder import Folder, read_asked
     asked = read_asked(Folder(name, arguments.models_dir))
+    refuse_step({"method": asked.intervals.method, **intervals})
     return {
         "config": asked.config,
         "walk": asked.walk,
@@ -250,7 +212,7 @@ def as_text(found: Backtest) -> str:
         _how(found.config, found.walk),
         _fold_table(found),
         comparison_table(judged.comparison),
-        _interval_table(found),
+        interval_table(found.intervals, judged.intervals),
         *judged.sentences,
         *map(str, found.files),
     ]
@@ -296,28 +258,5 @@ def _fold_table(found: Backtest) -> str:
     return aligned(rows, left=("first", "last", "start", "best baseline"))
 
 
-def _interval_table(found: Backtest) -> str:
-    heading = (
-        f"{found.intervals.method} intervals that aim at {found.intervals.coverage:.0%}; width and "
-        "Winkler score in % of the last known price"
-    )
-    rows: list[tuple[str, ...]] = [
-        ("", "coverage", "95 % interval", "mean width", "Winkler", "without end")
-    ]
-    for name, score in found.judged.intervals.items():
-        low, high = score.coverage_interval
-        rows.append(
-            (
-                *(name, f"{score.coverage:.1%}", f"[{low:.1%}, {high:.1%}]"),
-                *(_number(score.width), _number(score.winkler), f"{score.unbounded:,}"),
-            )
-        )
-    return f"{heading}\n{aligned(rows)}"
-
-
 def _signed(value: float) -> str:
     return f"{value:+.3f}" if value == value else "-"
-
-
-def _number(value: float) -> str:
-    return f"{value:.3f}" if math.isfinite(value) else "-"

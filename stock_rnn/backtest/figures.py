@@ -78,11 +78,8 @@ def _summed(axes: Axes, judged: Judged) -> None:
     axes.axhline(0, color=BLACK, lw=0.8)
     axes.set_ylabel("Σ persistence's squared error\n- the forecast's")
     _mark_folds(axes, judged)
-    axes.annotate(
-        "rises where the forecast is better than persistence", (0.01, 0.03),
-        xycoords="axes fraction", color=GREY, fontsize=9,
-    )  # fmt: skip
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
+    _caption(axes, "rises where the forecast is better than persistence")
+    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, frameon=False)
 
 
 def _best_other(judged: Judged) -> str | None:

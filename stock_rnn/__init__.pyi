@@ -1,3 +1,4 @@
+from .backtest.run import Backtest, walk_forward
 from .config import Config, resolve
 from .data import StockDataSet
 from .errors import UserError
@@ -9,6 +10,7 @@ from .training.train import train
 __version__: str
 
 __all__ = [
+    "Backtest",
     "Config",
     "Evaluation",
     "Forecaster",
@@ -23,4 +25,5 @@ __all__ = [
     "predict_next",
     "resolve",
     "train",
+    "walk_forward",
 ]

@@ -30,6 +30,7 @@ SECOND_ORDER = ("newton", "saddle-free-newton")
 OPTIMIZERS = (*FIRST_ORDER, *SECOND_ORDER)
 PERTURBS = ("always", "stuck")
 SPECTRA = ("exact", "density")
+INTERVALS = ("conformal", "adaptive", "dropout")
 SHUFFLES = ("batches", "windows")
 
 #: The settings that choose the prices.
@@ -57,6 +58,15 @@ _STACK = (
 )
 
 _PERTURBATION = ("perturb_radius", "perturb", "perturb_threshold", "perturb_interval")
+
+#: γ of adaptive intervals: that of Gibbs and Candès's experiments (2021, section 4).
+INTERVAL_STEP = 0.005
+
+#: What is said of a training without dropout.
+NO_DROPOUT = (
+    "has no dropout for --intervals dropout: that needs --keep-prob below 1, and an optimizer of "
+    "first order"
+)
 
 # The settings of runs of the first version, which had none of these and measured nothing.
 _UNMEASURED = {"hessian_every": 0, "hessian_samples": 2048, "hessian_tol": 0.01}
@@ -411,6 +421,11 @@ class Config:
             **dict.fromkeys(("clipnorm", "clipvalue"), f"{nothing} makes whole steps"),
             "keep_prob": f"{nothing} trains without dropout",
         }
+
+    @property
+    def has_dropout(self) -> bool:
+        """Whether the network is trained with dropout."""
+        return self.keep_prob < 1 and self.optimizer not in SECOND_ORDER
 
     def hyperparameters(self) -> dict[str, Any]:
         """Those of the optimizer by name; without the ones that it has a default of its own for."""

@@ -9,6 +9,7 @@ import shutil
 import pytest
 
 import stock_rnn.curvature
+from stock_rnn.cli import backtest as backtest_command
 from stock_rnn.cli import compare, delete
 from stock_rnn.cli import evaluate as evaluate_command
 from stock_rnn.cli import landscape as landscape_command
@@ -113,10 +114,12 @@ def test_the_page_of_the_commands_lists_every_flag(command):
         assert f"`{word}" in section or f"`{negated}" in section, word
 
 
-def test_the_section_of_predict_lists_every_flag():
+@pytest.mark.parametrize("command", [predict_command, backtest_command])
+def test_the_section_of_a_command_lists_every_flag(command):
+    name = command.__name__.rpartition(".")[2]
     page = COMMANDS_PAGE.read_text(encoding="utf-8")
-    section = page.partition("## predict")[2].partition("\n## ")[0]
-    for (word,) in words_of(predict_command):
+    section = page.partition(f"## {name}\n")[2].partition("\n## ")[0]
+    for (word,) in words_of(command):
         assert f"`{word}" in section, word
 
 
@@ -146,6 +149,7 @@ def test_flags_exist(page):
     commands = (
         *(train_command, evaluate_command, predict_command, reproduce_command, surface_command),
         landscape_command,
+        backtest_command,
         *run_commands,
     )
     known = " ".join(command._parser().format_help() for command in commands)

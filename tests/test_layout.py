@@ -27,6 +27,8 @@ ORDER = [
     "training",
     "forecasting",
     "landscape",
+    "workers",
+    "backtest",
     "study",
     "cli",
     "__main__",

@@ -14,6 +14,7 @@ from stock_rnn.cli._command import (
     given_settings,
     run_command,
 )
+from stock_rnn.cli._intervals import add_intervals, interval_table, intervals_of, refuse_step
 from stock_rnn.config import PRICE_SETTINGS, SPECTRA
 from stock_rnn.errors import UserError
 from stock_rnn.files import remove_old_part_files
@@ -59,6 +60,12 @@ def _parser(program: str = "evaluate.py") -> Parser:
         help="also the gradient of the training loss by layer, and its flow through time, at the "
         "initial and at the trained weights",
     )
+    add_intervals(
+        parser,
+        "also intervals around the newer half of the test forecasts, and how often they hold: "
+        "conformal, from the test errors before; adaptive, wider after every miss; dropout, from "
+        "forecasts with dropout on",
+    )
     add_settings(parser, PRICE_SETTINGS)
     add_folders(parser)
     return parser
@@ -77,7 +84,16 @@ def main(argv: Sequence[str] | None = None, *, program: str = "evaluate.py") -> 
             raise UserError(
                 f"--spectrum must be one of {', '.join(SPECTRA)}. Received: {arguments.spectrum!r}"
             )
+        given = intervals_of(arguments)
+        refuse_step(given)
+        if given and "method" not in given:
+            raise UserError("--coverage and --interval-errors go with --intervals: give it too")
         others = given_settings(arguments)
+        if others and given:
+            raise UserError(
+                "--intervals are those of the run's own test forecasts: leave out "
+                f"{', '.join(flag(name) for name in others)}"
+            )
         asked = {"--spectrum": arguments.spectrum, "--gradient-flow": arguments.gradient_flow}
         for name in (name for name, value in asked.items() if value and others):
             raise UserError(
@@ -93,12 +109,16 @@ def main(argv: Sequence[str] | None = None, *, program: str = "evaluate.py") -> 
         with quiet_import():
             from stock_rnn.forecasting.evaluation import evaluate
             from stock_rnn.forecasting.forecaster import load_run
+            from stock_rnn.forecasting.interval_evaluation import evaluate_intervals
+            from stock_rnn.forecasting.intervals import Intervals
         forecaster = load_run(
             arguments.run or run.name,
             models_dir=arguments.models_dir,
             logs_dir=arguments.logs_dir,
             which=arguments.model,
         )
+        kind = Intervals(**given)
+        interval_scores = evaluate_intervals(forecaster, kind) if given else {}
         result = evaluate(forecaster, prices)
         which = "" if forecaster.which == "last" else f", {forecaster.which} epoch's model"
         print(f"run {forecaster.run.folder}{which}")
@@ -115,6 +135,9 @@ def main(argv: Sequence[str] | None = None, *, program: str = "evaluate.py") -> 
         if result.comparison and result.baseline_verdict:
             print(result.baseline_verdict)
             print(result.comparison.shift)
+        if given:
+            print("the newer half of the test forecasts, from the test errors before each:")
+            print(interval_table(kind, interval_scores))
         files = list(result.files)
         if arguments.spectrum is not None:
             from stock_rnn.forecasting.spectra import describe_spectrum

@@ -15,6 +15,7 @@ COMMANDS = {
     "train": "train a stacked LSTM on stock prices",
     "evaluate": "evaluate a trained run: losses, predictions, pictures, spectra",
     "predict": "predict the prices of the next trading days",
+    "backtest": "train and test along time, fold after fold, beside baselines",
     "reproduce": "run the report's experiments over seeds and judge its claims",
     "runs": "list the runs: settings, state, losses, skill",
     "compare": "compare runs: the settings that differ, losses, skill",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import json
 import math
@@ -16,7 +17,8 @@ from stock_rnn.cli._command import (
     given_settings,
     run_command,
 )
-from stock_rnn.config import PRICE_SETTINGS, Config
+from stock_rnn.config import INTERVAL_STEP, INTERVALS, PRICE_SETTINGS, Config
+from stock_rnn.errors import UserError
 
 if TYPE_CHECKING:
     from stock_rnn.forecasting.horizon import NextPrices
@@ -58,6 +60,20 @@ def _parser(program: str = "python -m stock_rnn predict") -> Parser:
         "--coverage", type=float, default=0.9, metavar="SHARE", help="that intervals aim at"
     )
     parser.add_argument(
+        "--intervals",
+        metavar="|".join(INTERVALS),
+        default="conformal",
+        help="conformal: from the test errors; adaptive: from the same, wider after misses; "
+        "dropout: from predictions with dropout on",
+    )
+    parser.add_argument(
+        "--interval-step",
+        type=float,
+        metavar="STEP",
+        default=argparse.SUPPRESS,
+        help=f"of the adaptive ones: how much a miss changes (default: {INTERVAL_STEP})",
+    )
+    parser.add_argument(
         "--calendar",
         metavar="NAME",
         help="code of the exchange, such as XNYS, XLON, XETR or 24/7, or weekdays; without it the "
@@ -78,6 +94,8 @@ def main(argv: Sequence[str] | None = None, *, program: str = "python -m stock_r
         from stock_rnn.terminal import quiet_import
         from stock_rnn.training import runs
 
+        if "interval_step" in vars(arguments) and arguments.intervals != "adaptive":
+            raise UserError("--interval-step is of --intervals adaptive alone: leave it out")
         # Before TensorFlow is imported: a wrong file is reported at once.
         run = runs.open_run(arguments.run, arguments.models_dir, arguments.logs_dir)
         config = runs.read_record(run).config
@@ -96,6 +114,8 @@ def main(argv: Sequence[str] | None = None, *, program: str = "python -m stock_r
             prices,
             horizon=arguments.horizon,
             coverage=arguments.coverage,
+            intervals=arguments.intervals,
+            step=vars(arguments).get("interval_step", INTERVAL_STEP),
             calendar=arguments.calendar,
         )
         if arguments.json:

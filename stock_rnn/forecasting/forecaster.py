@@ -113,22 +113,30 @@ class Forecaster:
             dropout: whether it is on, as in training; the same masks each time.
         """
         if dropout:
-            self._begin_masks()
-        predict = self._predict_with_dropout if dropout else self.predict_windows
+            self.begin_masks()
         parts = [
-            predict(dataset.inputs(examples[start : start + _BATCH]))
+            self.predict_windows(dataset.inputs(examples[start : start + _BATCH]), dropout=dropout)
             for start in range(0, len(examples), _BATCH)
         ]
         return np.concatenate(parts)
 
-    def predict_windows(self, windows: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Predictions (k, N) for inputs (k, T, N), dropout off."""
+    def predict_windows(
+        self, windows: NDArray[np.floating], *, dropout: bool = False
+    ) -> NDArray[np.float64]:
+        """Predictions (k, N) for inputs (k, T, N).
+
+        Args:
+            windows: in the units that the network reads.
+            dropout: whether it is on; then each row has masks of its own, others each time.
+        """
+        if dropout:
+            return self._predict_with_dropout(windows)
         return self.model.predict_on_batch(windows.astype(np.float32)).astype(np.float64)
 
     def _predict_with_dropout(self, windows: NDArray[np.floating]) -> NDArray[np.float64]:
         return self.model(windows.astype(np.float32), training=True).numpy().astype(np.float64)
 
-    def _begin_masks(self) -> None:
+    def begin_masks(self) -> None:
         """Seed dropout anew: a loaded model draws other masks each time it is loaded."""
         for seed, layer in enumerate(self.model.layers):
             if isinstance(layer, keras.layers.Dropout):

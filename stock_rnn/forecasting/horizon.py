@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stock_rnn.config import Config
+from stock_rnn.config import INTERVAL_STEP, NO_DROPOUT, Config
 from stock_rnn.data import StockDataSet, dataset_of
 from stock_rnn.errors import UserError
 from stock_rnn.forecasting.baselines import label_starts, series
 from stock_rnn.forecasting.forecaster import Forecaster
+from stock_rnn.forecasting.intervals import (
+    DROPOUT_PASSES,
+    Intervals,
+    adapt,
+    conformal_quantile,
+    dropout_reach,
+)
 from stock_rnn.forecasting.metrics import Score, score
 from stock_rnn.forecasting.trading_days import TradingDays, next_trading_days
 from stock_rnn.prices import Prices
@@ -93,6 +101,8 @@ def predict_next(
     *,
     horizon: int | None = None,
     coverage: float = 0.9,
+    intervals: str = "conformal",
+    step: float = INTERVAL_STEP,
     calendar: str | None = None,
 ) -> NextPrices:
     """Predict the prices of the next trading days.
@@ -103,26 +113,30 @@ def predict_next(
     steps ahead from each of the run's test examples, which had no part in the training. For
     errors that are exchangeable in time, such an interval covers with at least this
     probability (split-conformal prediction; Lei et al. 2018, section 2.2); markets only come
-    near to that.
+    near to that. Other kinds of intervals have other q_h, as `next_reach` says.
 
     Args:
         forecaster: as `load_run` gives it.
         prices: what is to be followed; the newest T·N + 1 are read.
         horizon: trading days, 1 to `MAX_HORIZON`; None: as many as the next N prices touch.
         coverage: in (0, 1).
+        intervals: "conformal", "adaptive" or "dropout".
+        step: γ of adaptive intervals.
         calendar: as `next_trading_days`.
 
     Raises:
         UserError: too few prices, an argument is out of range, the model predicts a price that
-            is not positive, or the run's own prices are damaged.
+            is not positive, the run's own prices are damaged, or intervals by dropout are asked
+            for of a run without it.
     """
     config = forecaster.config
     a_day = 2 if config.open_and_close else 1
     horizon = -(-config.input_size // a_day) if horizon is None else horizon
     if not 1 <= horizon <= MAX_HORIZON:
         raise UserError(f"--horizon must be 1 to {MAX_HORIZON} days. Received: {horizon}")
-    if not 0 < coverage < 1:
-        raise UserError(f"--coverage must be above 0 and below 1. Received: {coverage}")
+    kind = Intervals(method=intervals, coverage=coverage, step=step)
+    if kind.method == "dropout" and not config.has_dropout:
+        raise UserError(f"{forecaster.run.folder} {NO_DROPOUT}")
     needed = config.num_steps * config.input_size + config.normalized
     if len(prices) * a_day < needed:
         raise UserError(
@@ -141,7 +155,7 @@ def predict_next(
         )
     dataset = dataset_of(config, runs.read_prices(forecaster.run))
     errors = errors_ahead(forecaster, dataset, dataset.test, steps)
-    reach, counts = interval_reach(errors, coverage)
+    reach, counts = next_reach(forecaster, inputs, last, errors, kind)
     table = pd.DataFrame(
         {
             "date": np.repeat(days.days, a_day),
@@ -160,14 +174,19 @@ def predict_next(
         last_price=last,
         table=table,
         coverage=coverage,
-        intervals=_describe_intervals(config, dataset, prices, coverage, reach),
+        intervals=_describe_intervals(config, dataset, prices, kind, reach),
         days=days,
         score=_test_score(forecaster, dataset),
     )
 
 
 def predict_ahead(
-    forecaster: Forecaster, inputs: FloatArray, last: FloatArray, steps: int
+    forecaster: Forecaster,
+    inputs: FloatArray,
+    last: FloatArray,
+    steps: int,
+    *,
+    dropout: bool = False,
 ) -> FloatArray:
     """Predict several windows ahead, each from the predictions before it.
 
@@ -176,13 +195,14 @@ def predict_ahead(
         inputs: (k, T, N), in the units that the network reads.
         last: (k,), the newest price of each.
         steps: prices to predict.
+        dropout: whether it is on, as `Forecaster.predict_windows`.
 
     Returns:
         (k, steps) prices.
     """
     found: list[FloatArray] = []
     for _ in range(-(-steps // forecaster.config.input_size)):
-        predicted = forecaster.predict_windows(inputs)
+        predicted = forecaster.predict_windows(inputs, dropout=dropout)
         # A network may diverge when it reads its own predictions.
         with np.errstate(over="ignore", invalid="ignore"):
             normalized = forecaster.config.normalized
@@ -228,35 +248,84 @@ def interval_reach(errors: FloatArray, coverage: float) -> tuple[FloatArray, NDA
         (steps,), ascending; nan from the first step on that has too few errors.
         (steps,), how many errors each step has.
     """
-    numbers = np.sum(~np.isnan(errors), axis=0)
-    # Rounding must not lift a whole number to the next.
-    ranks = np.ceil((numbers + 1) * coverage - 1e-9).astype(np.int64)
-    # nan comes last.
-    ordered = np.sort(errors, axis=0)
-    reach = np.array(
-        [
-            ordered[rank - 1, step] if rank <= number else np.nan
-            for step, (rank, number) in enumerate(zip(ranks, numbers, strict=True))
+    known = [column[~np.isnan(column)] for column in errors.T]
+    reach = [conformal_quantile(np.sort(column), coverage) for column in known]
+    return _ascending(reach), _counts(errors)
+
+
+def next_reach(
+    forecaster: Forecaster, inputs: FloatArray, last: float, errors: FloatArray, kind: Intervals
+) -> tuple[FloatArray, NDArray[np.int64]]:
+    """How far the intervals of the next prices reach, for any kind of intervals.
+
+    - conformal: `interval_reach`.
+    - adaptive: what `intervals.adapt` has for the price after the test examples. The older half
+      of each step's errors calibrates, and α adapts on the newer half.
+    - dropout: z √(s² + σ²) as `intervals.dropout_reach`, of log prices: s² is the variance of
+      `DROPOUT_PASSES` predictions with dropout on, each led on by itself, σ² the mean squared
+      error of the step.
+
+    Args:
+        forecaster: the model.
+        inputs, last: as `Forecaster.newest_windows`.
+        errors: (k, steps), of `errors_ahead`.
+        kind: of the intervals.
+
+    Returns:
+        As `interval_reach`.
+    """
+    if kind.method == "conformal":
+        return interval_reach(errors, kind.coverage)
+    known = [column[~np.isnan(column)][:, None] for column in errors.T]
+    if kind.method == "adaptive":
+        found = [
+            float(adapt(each, kind.coverage, len(each) // 2, step=kind.step)[1][0])
+            for each in known
         ]
-    )
-    reach = np.where(np.isfinite(reach), reach, np.nan)
+        return _ascending(found), _counts(errors)
+    forecaster.begin_masks()
+    many = np.repeat(inputs, DROPOUT_PASSES, axis=0)
+    bases = np.full(DROPOUT_PASSES, last)
+    paths = predict_ahead(forecaster, many, bases, errors.shape[1], dropout=True)
+    # A path that leaves the prices has no logarithm, and its step no interval.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        spread = np.std(np.log(paths), axis=0, ddof=1)
+    found = [
+        float(dropout_reach(np.vstack([each, [[0.0]]]), [[s]], kind.coverage, [len(each)])[0, 0])
+        for each, s in zip(known, spread, strict=True)
+    ]
+    return _ascending(found), _counts(errors)
+
+
+def _ascending(reach: Sequence[float]) -> FloatArray:
+    """(steps,): never less than at the step before; nan from the first that is not finite on."""
+    found = np.array(reach, np.float64)
     # Too few at a step are too few at all later ones: nan stays.
-    return np.maximum.accumulate(reach), numbers
+    return np.maximum.accumulate(np.where(np.isfinite(found), found, np.nan))
+
+
+def _counts(errors: FloatArray) -> NDArray[np.int64]:
+    return (~np.isnan(errors)).sum(axis=0)
 
 
 def _describe_intervals(
-    config: Config, dataset: StockDataSet, prices: Prices, coverage: float, reach: FloatArray
+    config: Config, dataset: StockDataSet, prices: Prices, kind: Intervals, reach: FloatArray
 ) -> str:
     count = f"{len(dataset.test):,} test examples"
     if np.isnan(reach).all():
-        return f"no intervals: {count} are too few for {100 * coverage:g} %"
+        return f"no intervals: {count} are too few for {100 * kind.coverage:g} %"
     other = "" if dataset.symbol == prices.symbol else f" of {dataset.symbol}, not {prices.symbol}"
     ended = int(np.isnan(reach).sum())
     without = f"; too few for the last {ended}" if ended else ""
     # Of a random split, what follows a test example may have been trained on.
     random = "; of a random split, so those of later steps may be too narrow"
+    origin = {
+        "conformal": "intervals from the errors",
+        "adaptive": f"adaptive intervals (step {kind.step:g}) from the errors",
+        "dropout": f"intervals from {DROPOUT_PASSES} passes with dropout on and from the errors",
+    }[kind.method]
     return (
-        f"intervals from the errors on the {count} of the training's prices{other}, measured at "
+        f"{origin} on the {count} of the training's prices{other}, measured at "
         f"each step ahead{without}{random if config.split == 'random' else ''}"
     )
 

@@ -68,13 +68,13 @@ def diebold_mariano(
         )
     count = len(first)
     if lags is None:
-        lags = min(math.floor(4 * (count / 100) ** (2 / 9)), max(count - 1, 0))
+        lags = default_lags(count)
     # The losses of a diverged network may be infinite.
     if count < MIN_LOSSES or not (np.isfinite(first).all() and np.isfinite(second).all()):
         return DieboldMariano(math.nan, math.nan, math.nan, lags)
     differences = first - second
     mean = float(differences.mean())
-    variance = _long_run_variance(differences - mean, lags)
+    variance = long_run_variance(differences - mean, lags)
     # Differences that are all equal up to rounding have no scatter to compare the mean with.
     if variance <= (1e-12 * np.abs(differences).max()) ** 2:
         same = not differences.any()
@@ -89,7 +89,21 @@ def diebold_mariano(
     return DieboldMariano(mean, statistic, p_value, lags)
 
 
-def _long_run_variance(centred: NDArray[np.float64], lags: int) -> float:
+def default_lags(count: int) -> int:
+    """How many autocovariances of n values count: floor(4 (n / 100)^(2/9)), below n.
+
+    Source: Newey and West (1994).
+    """
+    return min(math.floor(4 * (count / 100) ** (2 / 9)), max(count - 1, 0))
+
+
+def long_run_variance(centred: NDArray[np.float64], lags: int) -> float:
+    """V = γ_0 + 2 Σ_{k=1..q} (1 - k / (q + 1)) γ_k; see `diebold_mariano`.
+
+    Args:
+        centred: (n,), values minus their mean, in order of time.
+        lags: q < n.
+    """
     count = len(centred)
     covariances = [float(centred[k:] @ centred[: count - k]) / count for k in range(lags + 1)]
     weights = [1.0, *(2 * (1 - k / (lags + 1)) for k in range(1, lags + 1))]

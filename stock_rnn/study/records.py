@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import json
 import math
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from stock_rnn.config import Config
 from stock_rnn.files import write_json
 from stock_rnn.study.plan import Task
 from stock_rnn.training.runs.reading import reading
+from stock_rnn.workers.environment import versions as versions
 
 #: A gradient is small if its norm is at most this share of the norm at the initial weights.
 SMALL_GRADIENT = 1e-2
@@ -30,13 +30,6 @@ ESCAPE_FACTOR = math.e
 
 #: Days in the report's figures; intersections are counted over them.
 SHOWN_DAYS = 100
-
-_PACKAGES = ("tensorflow", "keras", "numpy")
-
-
-def versions() -> dict[str, str]:
-    """The installed versions that a record's numbers depend on: package -> version."""
-    return {name: importlib.metadata.version(name) for name in _PACKAGES}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -288,3 +288,21 @@ def test_the_verdict_in_words_is_that_of_the_test_score(train_here, evaluate_her
         f"worse than guessing no change (test skill {score['skill']:+.3f}, "
         f"95 % {low:+.3f} to {high:+.3f})"
     )
+
+
+def test_intervals_of_the_test_forecasts_are_judged_if_asked_for(run_here, small_run, tmp_path):
+    shutil.copytree(small_run.models_dir, tmp_path / "models")
+    words = ("small", "--intervals", "adaptive", "--interval-step", 0.05, "--coverage", 0.8)
+    lines = run_here("evaluate", *words, cwd=tmp_path).stdout.splitlines()
+    at = lines.index("the newer half of the test forecasts, from the test errors before each:")
+    assert lines[at + 1].startswith("adaptive intervals that aim at 80%")
+    assert lines[at + 3].startswith("model ")
+    for refused, named in (
+        (["--intervals", "bayes"], "--intervals must be one of conformal, adaptive, dropout"),
+        (["--coverage", 0.8], "--coverage and --interval-errors go with --intervals"),
+        (["--intervals", "adaptive", "--symbol", "^IXIC"], "leave out --symbol"),
+    ):
+        answer = run_here("evaluate", "small", *refused, cwd=tmp_path)
+        assert answer.returncode == 2
+        assert named in answer.stderr.splitlines()[-1]
+        assert answer.stdout == ""

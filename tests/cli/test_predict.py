@@ -80,3 +80,16 @@ def test_prices_of_last_week_are_not_called_old(small_run):
     found = predict_next(stock_rnn.load_run(small_run.folder), prices)
     assert "long ago" not in as_text(found, datetime.date(2026, 11, 20))
     assert "long ago" in as_text(found, datetime.date(2026, 12, 20))
+
+
+def test_other_intervals_are_named(predict_here, run_here, tmp_path):
+    words = ("small", "--intervals", "adaptive", "--interval-step", 0.02, "--coverage", 0.5)
+    content = json.loads(predict_here(*words, "--json"))
+    assert content["intervals"].startswith("adaptive intervals (step 0.02) from the errors")
+    for refused, named in (
+        (("--interval-step", 0.02), "--interval-step is of --intervals adaptive alone"),
+        (("--intervals", "bayes"), "--intervals must be one of conformal, adaptive, dropout"),
+    ):
+        answer = run_here("predict", "small", *refused, cwd=tmp_path)
+        assert answer.returncode == 2
+        assert named in answer.stderr.splitlines()[-1]

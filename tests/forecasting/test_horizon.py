@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 import stock_rnn
 from stock_rnn.config import Config
@@ -205,3 +206,52 @@ def test_too_few_prices_and_negative_predictions_are_refused(small_run, small_co
         predict_next(stock_rnn.load_run(small_run.folder), few)
     with pytest.raises(UserError, match="not positive and finite, at step 1"):
         predict_next(forecaster(small_run, shift=-2.0), prices)
+
+
+def test_adaptive_intervals_are_those_after_the_test_examples(small_run, small_config):
+    model, prices = stock_rnn.load_run(small_run.folder), prices_of(small_config)
+    found = predict_next(model, prices, horizon=2, coverage=0.6, intervals="adaptive", step=0.2)
+    data = dataset_of(model.config, prices)
+    errors = errors_ahead(model, data, data.test, 2)
+    assert found.intervals.startswith("adaptive intervals (step 0.2) from the errors on the ")
+    reach = []
+    for column in errors.T:
+        known = column[~np.isnan(column)].tolist()
+        alpha = 0.4
+        for at in range(len(known) // 2, len(known)):
+            before = sorted(known[:at])
+            rank = math.ceil((1 - alpha) * (at + 1) - 1e-9)
+            alpha += 0.2 * (0.4 - (rank <= at and known[at] > before[rank - 1]))
+        rank = math.ceil((1 - alpha) * (len(known) + 1) - 1e-9)
+        reach.append(sorted(known)[rank - 1])
+    # Other than the conformal ones here.
+    assert reach[0] != interval_reach(errors, 0.6)[0][0]
+    expected = found.table.predicted * np.exp(np.maximum.accumulate(reach))
+    np.testing.assert_allclose(found.table.high, expected)
+
+
+def test_dropout_intervals_have_the_spread_of_many_passes_and_the_test_errors(
+    small_run, small_config
+):
+    model, prices = stock_rnn.load_run(small_run.folder), prices_of(small_config)
+    found = [
+        predict_next(model, prices, horizon=2, coverage=0.9, intervals="dropout") for _ in range(2)
+    ]
+    assert found[0].table.high.tolist() == found[1].table.high.tolist()
+    assert found[0].intervals.startswith("intervals from 100 passes with dropout on and from ")
+    data = dataset_of(model.config, prices)
+    noise = np.mean(errors_ahead(model, data, data.test, 1) ** 2)
+    inputs, _ = model.newest_windows(prices)
+    many = np.repeat(inputs.astype(np.float32), 20_000, axis=0)
+    passes = np.log(1 + model.model(many, training=True).numpy().astype(np.float64))
+    reach = np.log(found[0].table.high / found[0].table.predicted)
+    spread = np.sqrt((reach[0] / norm.ppf(0.95)) ** 2 - noise)
+    assert spread == pytest.approx(passes.std(), rel=0.3)
+    assert reach[1] > reach[0]
+
+
+def test_a_run_without_dropout_has_no_dropout_intervals(small_run, small_config):
+    model = stock_rnn.load_run(small_run.folder)
+    model = dataclasses.replace(model, config=dataclasses.replace(model.config, keep_prob=1.0))
+    with pytest.raises(UserError, match=r"small has no dropout for --intervals dropout"):
+        predict_next(model, prices_of(small_config), intervals="dropout")

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import concurrent.futures
 import logging
-import sys
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-
-import tqdm
 
 from stock_rnn.errors import UserError
 from stock_rnn.prices import Prices
@@ -17,6 +14,7 @@ from stock_rnn.study import records
 from stock_rnn.study.plan import Task
 from stock_rnn.study.records import Record
 from stock_rnn.study.run.workers import Submit
+from stock_rnn.workers.progress import TaskProgress
 
 _log = logging.getLogger("stock_rnn.study")
 
@@ -57,7 +55,7 @@ def _run_missing(
 ) -> None:
     futures = {submit(task, prices): task for task in missing}
     try:
-        with _Progress(missing) as progress:
+        with TaskProgress([task.cost() for task in missing]) as progress:
             for future in concurrent.futures.as_completed(futures):
                 task = futures[future]
                 record = future.result()
@@ -67,39 +65,9 @@ def _run_missing(
                         "install the same versions everywhere"
                     )
                 records.save(paths[task], record)
-                progress.finished(task)
+                progress.finished(task.cost())
     except BrokenProcessPool as error:
         raise UserError(
             "a worker process was killed, perhaps because memory ran out; the same command "
             "resumes the study, and --jobs 1 needs the least memory"
         ) from error
-
-
-class _Progress:
-    """A progress bar in estimated seconds of work, so that the remaining time is right."""
-
-    def __init__(self, tasks: Sequence[Task]) -> None:
-        self._total, self._done = len(tasks), 0
-        self._bar = tqdm.tqdm(
-            total=sum(task.cost() for task in tasks),
-            disable=not tasks,
-            file=sys.stderr,
-            # A terminal is updated often, a log file rarely.
-            mininterval=0.5 if sys.stderr.isatty() else 30.0,
-            bar_format="{desc} {percentage:3.0f}%|{bar:30}| {elapsed} gone, {remaining} left",
-        )
-
-    def __enter__(self) -> _Progress:
-        self._describe()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
-
-    def finished(self, task: Task) -> None:
-        self._done += 1
-        self._describe()
-        self._bar.update(task.cost())
-
-    def _describe(self) -> None:
-        self._bar.set_description_str(f"run {self._done} of {self._total}", refresh=False)

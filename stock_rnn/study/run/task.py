@@ -15,6 +15,7 @@ from stock_rnn.study.plan import Task
 from stock_rnn.study.records import ESCAPE_FACTOR, Record, versions
 from stock_rnn.terminal import quiet_import
 from stock_rnn.training import runs
+from stock_rnn.workers.environment import use_one_thread
 
 #: Distance of a start from its saddle, along the eigenvector of λ_min.
 RADIUS = 1e-3
@@ -25,7 +26,7 @@ def run_task(task: Task, prices: Prices) -> Record:
 
     TensorFlow is set to one thread, so that the same task gives the same bits. Seeds belong
     to the process: no other thread of it may draw random numbers meanwhile. Where one does,
-    use `stock_rnn.study.run.isolated`.
+    use `stock_rnn.workers.isolated`.
 
     Raises:
         UserError: the prices do not fit the task.
@@ -33,7 +34,7 @@ def run_task(task: Task, prices: Prices) -> Record:
     """
     with quiet_import():
         import keras
-    _use_one_thread()
+    use_one_thread()
     # Every run builds new graphs; TensorFlow would warn that this is a mistake.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
@@ -41,22 +42,6 @@ def run_task(task: Task, prices: Prices) -> Record:
     finally:
         # Graphs of finished runs would fill the memory of a long-lived worker.
         keras.backend.clear_session()
-
-
-def _use_one_thread() -> None:
-    import tensorflow as tf
-
-    threads = tf.config.threading
-    if threads.get_intra_op_parallelism_threads() == 1:
-        return
-    try:
-        threads.set_intra_op_parallelism_threads(1)
-        threads.set_inter_op_parallelism_threads(1)
-    except RuntimeError as error:
-        raise RuntimeError(
-            "A task needs TensorFlow on one thread, and this process already runs it on "
-            "several. Use a new worker process."
-        ) from error
 
 
 def _run(task: Task, prices: Prices) -> Record:

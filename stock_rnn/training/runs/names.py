@@ -66,7 +66,7 @@ def run_name(config: Config) -> str:
             others += f"_{setting.replace('_', '')}-{_slug(str(value))}"
     main += f"_seed{c.seed}"
     if others and len(main) + len(others) > _LONGEST:
-        others = f"_etc-{_short_hash(others)}"
+        others = f"_etc-{short_hash(others)}"
     return main + others
 
 
@@ -85,7 +85,7 @@ def _symbol_slug(symbol: str) -> str:
     bare = symbol.removeprefix("^")
     if (symbol in _INDICES) or (bare == symbol and f"^{symbol}" not in _INDICES):
         return _slug(bare)
-    return f"{_slug(bare)}-{_short_hash(symbol)}"
+    return f"{_slug(bare)}-{short_hash(symbol)}"
 
 
 def _number(value: float) -> str:
@@ -101,15 +101,16 @@ def _csv_ending(symbol: str, csv: str) -> str:
     suffix = csv.removeprefix(symbol)
     if csv.startswith(symbol) and re.fullmatch(r"(\.[A-Za-z]+)+", suffix):
         return suffix.replace(".", "_", 1)
-    return f"_csv-{_short_hash(csv)}"
+    return f"_csv-{short_hash(csv)}"
 
 
 def _slug(text: str) -> str:
     if re.fullmatch(r"[A-Za-z0-9.=+-]{1,40}", text):
         return text
     kept = re.sub(r"[^A-Za-z0-9]+", "-", Path(text).stem)[:24].strip("-")
-    return f"{kept}-{_short_hash(text)}" if kept else _short_hash(text)
+    return f"{kept}-{short_hash(text)}" if kept else short_hash(text)
 
 
-def _short_hash(text: str) -> str:
+def short_hash(text: str) -> str:
+    """Eight hexadecimal digits that stand for a text in a name."""
     return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -69,7 +69,7 @@ def create(run: Run, config: Config, prices: Prices, *, overwrite: bool) -> None
     try:
         run.folder.mkdir(parents=True, exist_ok=True)
         run.logs.mkdir(parents=True, exist_ok=True)
-        _write_prices(run.prices, prices)
+        write_prices(run.prices, prices)
         _write_record(run, config, prices)
     except OSError as error:
         for folder in made:
@@ -189,21 +189,34 @@ def read_prices(run: Run) -> Prices:
     Raises:
         UserError: they cannot be read, are damaged, or are not the recorded ones.
     """
-    record = read_record(run)
+    return prices_in(run.prices, read_record(run).data, TRAIN_AGAIN)
+
+
+def prices_in(path: Path, data: dict[str, Any], advice: str) -> Prices:
+    """The prices that `write_prices` wrote.
+
+    Args:
+        path: the file.
+        data: their description, as `describe_data`.
+        advice: what to do if they are not what they should be.
+
+    Raises:
+        UserError: they cannot be read, are damaged, or are not the described ones.
+    """
     with (
-        reading(run.prices, TRAIN_AGAIN),
-        np.load(run.prices, allow_pickle=False) as arrays,
+        reading(path, advice),
+        np.load(path, allow_pickle=False) as arrays,
     ):
         prices = Prices(
-            symbol=record.data["symbol"],
-            source=record.data["source"],
+            symbol=data["symbol"],
+            source=data["source"],
             dates=arrays["dates"].astype("datetime64[s]"),
             close=arrays["close"],
             open=arrays.get("open"),
-            dropped=record.data["dropped"],
+            dropped=data["dropped"],
         )
-    if prices.sha256 != record.data["sha256"]:
-        raise UserError(f"{run.prices} is not what the run was trained on; train the run again")
+    if prices.sha256 != data["sha256"]:
+        raise UserError(f"{path} is not what the run was trained on; train the run again")
     return prices
 
 
@@ -220,7 +233,8 @@ def describe_data(prices: Prices) -> dict[str, Any]:
     }
 
 
-def _write_prices(path: Path, prices: Prices) -> None:
+def write_prices(path: Path, prices: Prices) -> None:
+    """Write prices whole or not at all, for `prices_in`."""
     arrays: dict[str, Any] = {"dates": prices.dates.astype(np.int64), "close": prices.close}
     if prices.open is not None:
         arrays["open"] = prices.open
@@ -237,13 +251,13 @@ def _write_record(run: Run, config: Config, prices: Prices) -> None:
             "time": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
             "versions": {"stock_rnn": __version__}
             | {name: importlib.metadata.version(name) for name in _PACKAGES},
-            "git_revision": _git_revision(),
+            "git_revision": git_revision(),
         },
     }
     write_json(run.config, content)
 
 
-def _git_revision() -> str | None:
+def git_revision() -> str | None:
     """The revision of the checkout that this code is run from, `-dirty` if it is changed.
 
     None where the code is not in git: installed as a wheel, it may lie in a folder of

@@ -14,6 +14,7 @@ import pytest
 from stock_rnn.errors import UserError
 from stock_rnn.study.run import workers
 from stock_rnn.study.run.sweep import sweep
+from stock_rnn.workers import pool
 from tests.conftest import ROOT
 from tests.study.cases import SMALL_TASKS
 
@@ -31,7 +32,7 @@ def wait_until(holds):
 
 
 def test_no_scheduler_is_one_line(monkeypatch):
-    monkeypatch.setattr(workers, "CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(pool, "CONNECT_SECONDS", 0.2)
     with (
         pytest.raises(UserError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"),
         workers.dask_cluster("tcp://127.0.0.1:9"),

@@ -83,6 +83,30 @@ def small_config():
 
 
 @pytest.fixture(scope="session")
+def stocks_config(tmp_path_factory):
+    """A configuration of three stocks with an embedding, on real prices."""
+    from stock_rnn.config import Config
+
+    symbols = tmp_path_factory.mktemp("symbols") / "three.csv"
+    symbols.write_text("symbol,sector\nAAPL,Technology\nJPM,Financials\nXOM,Energy\n")
+    return Config(
+        symbols_file=str(symbols), source="skfolio", period="1y", embed_size=2, lstm_size=3,
+        max_epoch=2, hessian_samples=100, seed=3,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def stocks_run(stocks_config, tmp_path_factory):
+    """A complete run of `stocks_config`, named "stocks". Tests that change it must copy it."""
+    from stock_rnn.training.train import train
+
+    folder = tmp_path_factory.mktemp("stocks")
+    return train(
+        stocks_config, run_name="stocks", models_dir=folder / "models", logs_dir=folder / "logs"
+    )
+
+
+@pytest.fixture(scope="session")
 def small_run(small_config, tmp_path_factory):
     """A complete run of `small_config`. Tests that change it must copy it."""
     from stock_rnn.training.train import train

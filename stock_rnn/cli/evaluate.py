@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stock_rnn.cli._command import (
     Parser,
@@ -14,7 +14,7 @@ from stock_rnn.cli._command import (
     given_settings,
     run_command,
 )
-from stock_rnn.config import PRICE_SETTINGS, SPECTRA, flag
+from stock_rnn.config import PRICE_SETTINGS, SPECTRA, Config, flag
 from stock_rnn.errors import UserError
 from stock_rnn.files import remove_old_part_files
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from stock_rnn.forecasting.accuracy import Accuracy
     from stock_rnn.forecasting.comparison import Comparison
     from stock_rnn.forecasting.evaluation import Evaluation
+    from stock_rnn.forecasting.pooling import PooledComparison
 
 
 def _parser(program: str = "evaluate.py") -> Parser:
@@ -58,7 +59,7 @@ def main(argv: Sequence[str] | None = None, *, program: str = "evaluate.py") -> 
     arguments = _parser(program).parse(argv)
 
     def command() -> None:
-        from stock_rnn.data import prices_of
+        from stock_rnn.data import one_stock
         from stock_rnn.terminal import quiet_import
         from stock_rnn.training import runs
 
@@ -77,10 +78,11 @@ def main(argv: Sequence[str] | None = None, *, program: str = "evaluate.py") -> 
         config = runs.read_record(run).config
         # A killed evaluation leaves them.
         remove_old_part_files(run.folder)
-        prices = prices_of(config.on_other_prices(others)) if others else None
+        prices = one_stock(_others(config, others)) if others else None
         with quiet_import():
             from stock_rnn.forecasting.evaluation import evaluate
             from stock_rnn.forecasting.forecaster import load_run
+            from stock_rnn.forecasting.pooling import PooledComparison
         forecaster = load_run(
             arguments.run or run.name,
             models_dir=arguments.models_dir,
@@ -92,6 +94,8 @@ def main(argv: Sequence[str] | None = None, *, program: str = "evaluate.py") -> 
         print(f"run {forecaster.run.folder}{which}")
         if prices:
             print(prices.describe())
+        if result.unseen:
+            print(result.unseen)
         if result.overlap:
             print(result.overlap)
         print(table(result))
@@ -103,6 +107,8 @@ def main(argv: Sequence[str] | None = None, *, program: str = "evaluate.py") -> 
         if result.comparison and result.baseline_verdict:
             print(result.baseline_verdict)
             print(result.comparison.shift)
+        if isinstance(result.comparison, PooledComparison):
+            print(stocks_table(result.comparison))
         files = list(result.files)
         if arguments.spectrum is not None:
             from stock_rnn.forecasting.spectra import describe_spectrum
@@ -113,6 +119,21 @@ def main(argv: Sequence[str] | None = None, *, program: str = "evaluate.py") -> 
         print("\n".join(str(path) for path in files))
 
     return run_command(command, program)
+
+
+def _others(config: Config, given: dict[str, Any]) -> Config:
+    """The configuration of other prices.
+
+    Raises:
+        UserError: a value does not fit, or no stock is named where the run has several.
+    """
+    other = config.on_other_prices(given)
+    if other.several:
+        raise UserError(
+            f"the run has {config.symbol}, and {', '.join(map(flag, given))} needs --symbol: other "
+            "prices are those of one stock"
+        )
+    return other
 
 
 def _decimals(values: Sequence[float]) -> int:
@@ -140,7 +161,7 @@ def table(result: Evaluation) -> str:
                 f"{score.mse:.2e}",
                 f"{score.persistence_mse:.2e}",
                 f"{error.rmse_percent:.3f}",
-                f"{error.rmse:,.{decimals}f}",
+                f"{error.rmse:,.{decimals}f}" if error.rmse == error.rmse else "-",
                 f"{score.skill:+.3f}" if score.skill == score.skill else "undefined",
                 score.no_interval or f"[{low:+.3f}, {high:+.3f}]",
             )
@@ -177,7 +198,36 @@ def comparison_table(comparison: Comparison) -> str:
     return f"{heading}\n{aligned(rows)}"
 
 
+def stocks_table(comparison: PooledComparison) -> str:
+    """The model on each of several stocks as aligned text, a row a stock."""
+    heading = (
+        f"{comparison.name} by stock; p against its best baseline (Diebold-Mariano, Holm over all "
+        "stocks and baselines)"
+    )
+    rows: list[tuple[str, ...]] = [
+        ("", "examples", "MSE", "MAPE", "RMSE", "skill, 95 %", "direction", "best baseline", "p")
+    ]
+    for symbol, stock in comparison.stocks.items():
+        model = stock.accuracies["model"]
+        rows.append(
+            (
+                symbol,
+                f"{model.score.examples:,}",
+                f"{model.score.mse:.2e}",
+                f"{model.mape:.2f}",
+                _price_cell(model.rmse_price),
+                _skill_cell(model),
+                _direction_cell(model),
+                stock.best,
+                _p_cell(comparison.adjusted_by_stock[symbol][stock.best]),
+            )
+        )
+    return f"{heading}\n{aligned(rows)}"
+
+
 def _price_cell(value: float) -> str:
+    if value != value:
+        return "-"
     return f"{value:,.0f}" if 1e3 <= value < 1e6 else f"{value:.4g}"
 
 
@@ -193,6 +243,8 @@ def _direction_cell(each: Accuracy) -> str:
     if each.direction.count == 0:
         return "-"
     low, high = each.direction.interval
+    if low != low:
+        return f"{each.direction.share:.0%}"
     return f"{each.direction.share:.0%} [{100 * low:.0f},{100 * high:.0f}]"
 
 

@@ -11,13 +11,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from stock_rnn.config import Config
-from stock_rnn.data import StockDataSet, dataset_of
+from stock_rnn.data import StockDataSet, StocksDataSet, dataset_of
+from stock_rnn.data.stocks import UNSEEN_ROW
 from stock_rnn.errors import UserError
 from stock_rnn.forecasting.baselines import label_starts, series
 from stock_rnn.forecasting.forecaster import Forecaster
 from stock_rnn.forecasting.metrics import Score, score
+from stock_rnn.forecasting.pooling import pooled_score
 from stock_rnn.forecasting.trading_days import TradingDays, next_trading_days
-from stock_rnn.prices import Prices
+from stock_rnn.prices import Prices, Stocks
 from stock_rnn.training import runs
 
 FloatArray = NDArray[np.float64]
@@ -45,7 +47,9 @@ class NextPrices:
         coverage: of the intervals.
         intervals: one line on what the intervals come from.
         days: the calendar.
-        score: of the model on its test examples, one window ahead.
+        score: of the model on its test examples, one window ahead; of several stocks on those of
+            this one, or of all for a stock that is not among them.
+        unseen: one line on a stock that is not among the several of the training; None if it is.
     """
 
     run: str
@@ -56,6 +60,7 @@ class NextPrices:
     intervals: str
     days: TradingDays
     score: Score
+    unseen: str | None = None
 
     @property
     def verdict(self) -> str:
@@ -79,6 +84,7 @@ class NextPrices:
             "skill": skill if math.isfinite(skill) else None,
             "skill_interval": list(ends) if np.isfinite(ends).all() else None,
             "verdict": self.verdict,
+            **({"unseen": self.unseen} if self.unseen else {}),
             "notice": NOTICE,
             "predictions": [
                 {name: None if value != value else value for name, value in row.items()}
@@ -105,6 +111,10 @@ def predict_next(
     probability (split-conformal prediction; Lei et al. 2018, section 2.2); markets only come
     near to that.
 
+    Of a run of several stocks the test examples are those of the one that is predicted. For
+    another stock the embedding's row for unseen stocks is read, and the errors are those that the
+    model makes with this row on the test examples of all.
+
     Args:
         forecaster: as `load_run` gives it.
         prices: what is to be followed; the newest T·N + 1 are read.
@@ -116,7 +126,46 @@ def predict_next(
         UserError: too few prices, an argument is out of range, the model predicts a price that
             is not positive, or the run's own prices are damaged.
     """
+    training = dataset_of(forecaster.config, runs.read_prices(forecaster.run))
+    return _predict_next(forecaster, prices, training, horizon, coverage, calendar)
+
+
+def predict_stocks(
+    forecaster: Forecaster,
+    stocks: Stocks,
+    *,
+    horizon: int | None = None,
+    coverage: float = 0.9,
+    calendar: str | None = None,
+) -> tuple[NextPrices, ...]:
+    """Predict the next trading days of several stocks, each as `predict_next` does.
+
+    Args:
+        forecaster: of a run of several stocks.
+        stocks: what is to be followed.
+        horizon, coverage, calendar: as of `predict_next`.
+
+    Raises:
+        UserError: as `predict_next`.
+    """
+    training = dataset_of(forecaster.config, runs.read_prices(forecaster.run))
+    return tuple(
+        _predict_next(forecaster, prices, training, horizon, coverage, calendar)
+        for prices in stocks.prices
+    )
+
+
+def _predict_next(
+    forecaster: Forecaster,
+    prices: Prices,
+    training: StockDataSet,
+    horizon: int | None,
+    coverage: float,
+    calendar: str | None,
+) -> NextPrices:
+    """As `predict_next`, with the run's own data set."""
     config = forecaster.config
+    forecaster = forecaster.of(prices.symbol)
     a_day = 2 if config.open_and_close else 1
     horizon = -(-config.input_size // a_day) if horizon is None else horizon
     if not 1 <= horizon <= MAX_HORIZON:
@@ -139,8 +188,10 @@ def predict_next(
             f"{int(np.argmin(np.isfinite(predicted) & (predicted > 0))) + 1}: take a shorter "
             "--horizon, or train again"
         )
-    dataset = dataset_of(config, runs.read_prices(forecaster.run))
-    errors = errors_ahead(forecaster, dataset, dataset.test, steps)
+    measured = _measured(training, prices.symbol)
+    errors = np.concatenate(
+        [errors_ahead(forecaster, each, each.test, steps) for each in measured if len(each.test)]
+    )
     reach, counts = interval_reach(errors, coverage)
     table = pd.DataFrame(
         {
@@ -160,10 +211,21 @@ def predict_next(
         last_price=last,
         table=table,
         coverage=coverage,
-        intervals=_describe_intervals(config, dataset, prices, coverage, reach),
+        intervals=_describe_intervals(config, measured, training, prices, coverage, reach),
         days=days,
-        score=_test_score(forecaster, dataset),
+        score=_test_score(forecaster, measured),
+        unseen=forecaster.describe_unseen(prices.symbol),
     )
+
+
+def _measured(training: StockDataSet, symbol: str) -> tuple[StockDataSet, ...]:
+    """The data sets on whose test examples the errors of a stock's predictions are measured."""
+    if not isinstance(training, StocksDataSet):
+        return (training,)
+    row = training.row(symbol)
+    known = training.stocks[row - 1 : row] if row != UNSEEN_ROW else ()
+    # A stock that ended before the test began has no errors of its own.
+    return known if any(len(stock.test) for stock in known) else training.stocks
 
 
 def predict_ahead(
@@ -246,12 +308,18 @@ def interval_reach(errors: FloatArray, coverage: float) -> tuple[FloatArray, NDA
 
 
 def _describe_intervals(
-    config: Config, dataset: StockDataSet, prices: Prices, coverage: float, reach: FloatArray
+    config: Config,
+    measured: tuple[StockDataSet, ...],
+    training: StockDataSet,
+    prices: Prices,
+    coverage: float,
+    reach: FloatArray,
 ) -> str:
-    count = f"{len(dataset.test):,} test examples"
+    count = f"{sum(len(each.test) for each in measured):,} test examples"
     if np.isnan(reach).all():
         return f"no intervals: {count} are too few for {100 * coverage:g} %"
-    other = "" if dataset.symbol == prices.symbol else f" of {dataset.symbol}, not {prices.symbol}"
+    symbol = training.symbol if len(measured) > 1 else measured[0].symbol
+    other = "" if symbol == prices.symbol else f" of {symbol}, not {prices.symbol}"
     ended = int(np.isnan(reach).sum())
     without = f"; too few for the last {ended}" if ended else ""
     # Of a random split, what follows a test example may have been trained on.
@@ -262,6 +330,17 @@ def _describe_intervals(
     )
 
 
-def _test_score(forecaster: Forecaster, dataset: StockDataSet) -> Score:
-    predicted = forecaster.predict_examples(dataset, dataset.test)
-    return score(dataset.labels(dataset.test), predicted, dataset.persistence(dataset.test))
+def _test_score(forecaster: Forecaster, measured: tuple[StockDataSet, ...]) -> Score:
+    if len(measured) == 1:
+        (dataset,) = measured
+        predicted = forecaster.predict_examples(dataset, dataset.test)
+        return score(dataset.labels(dataset.test), predicted, dataset.persistence(dataset.test))
+    losses, reference, days = [], [], []
+    for dataset in measured:
+        if len(dataset.test):
+            labels = dataset.labels(dataset.test)
+            predicted = forecaster.predict_examples(dataset, dataset.test)
+            losses.append(np.mean((predicted - labels) ** 2, axis=1))
+            reference.append(np.mean((dataset.persistence(dataset.test) - labels) ** 2, axis=1))
+            days.append(dataset.label_dates(dataset.test)[:, -1].astype("datetime64[D]"))
+    return pooled_score(*map(np.concatenate, (losses, reference, days)))

@@ -1,6 +1,6 @@
 """The report's network."""
 
 import stock_rnn.curvature  # noqa: F401  Says so if Keras has another backend than TensorFlow.
-from stock_rnn.network.model import LAST_OUTPUT, build_model
+from stock_rnn.network.model import EMBEDDING, JOINED, LAST_OUTPUT, build_model
 
-__all__ = ["LAST_OUTPUT", "build_model"]
+__all__ = ["EMBEDDING", "JOINED", "LAST_OUTPUT", "build_model"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 
 from stock_rnn.config import Config
 from stock_rnn.curvature import HessianOperator
-from stock_rnn.data import StockDataSet
+from stock_rnn.data import StockDataSet, StocksDataSet
+from stock_rnn.data.splits import IntArray
 from stock_rnn.errors import UserError
 from stock_rnn.network import build_model
 
@@ -31,12 +34,15 @@ class SecondOrderTrainer:
 
     def __init__(self, model: keras.Model, dataset: StockDataSet, *, loss: str) -> None:
         self.model = model
-        trained, monitored = (
-            tuple(of(examples).astype(np.float32) for of in (dataset.inputs, dataset.labels))
+        self._train_loss, self._monitored_loss = (
+            HessianOperator(
+                model,
+                loss,
+                inputs_of(model, dataset, examples),
+                dataset.labels(examples).astype(np.float32),
+            )
             for examples in (dataset.train, dataset.monitored)
         )
-        self._train_loss = HessianOperator(model, loss, *trained)
-        self._monitored_loss = HessianOperator(model, loss, *monitored)
 
     def train(self, epoch: int) -> dict[str, float]:
         """Make one step, then validate or test.
@@ -56,13 +62,16 @@ class SecondOrderTrainer:
         return self._monitored_loss.loss()
 
 
-def refuse_large(config: Config) -> None:
+def refuse_large(config: Config, dataset: StockDataSet) -> None:
     """Refuse Newton's method for networks whose Hessian is too large.
+
+    Args:
+        config, dataset: of the training.
 
     Raises:
         UserError: the network has more than `MOST_WEIGHTS` weights.
     """
-    weights = network_of(config).count_params()
+    weights = network_of(config, dataset).count_params()
     if config.optimizer == "newton" and weights > MOST_WEIGHTS:
         raise UserError(
             f"--optimizer newton has the whole Hessian, for up to {MOST_WEIGHTS:,} weights, and "
@@ -71,8 +80,13 @@ def refuse_large(config: Config) -> None:
         )
 
 
-def network_of(config: Config) -> keras.Model:
-    """The network of a configuration, its initial weights drawn from Keras's generator."""
+def network_of(config: Config, dataset: StockDataSet) -> keras.Model:
+    """The network of a configuration, its initial weights drawn from Keras's generator.
+
+    Args:
+        config: the settings.
+        dataset: whose stocks have an embedding, if the configuration asks for it.
+    """
     return build_model(
         input_size=config.input_size,
         num_steps=config.num_steps,
@@ -81,4 +95,21 @@ def network_of(config: Config) -> keras.Model:
         keep_prob=config.keep_prob,
         cell=config.cell,
         init=config.init,
+        symbols=len(dataset.stocks) if isinstance(dataset, StocksDataSet) else 0,
+        embed_size=config.embed_size,
     )
+
+
+def inputs_of(model: keras.Model, dataset: StockDataSet, examples: IntArray) -> Any:
+    """What a network reads of examples (k,): windows (k, T, N) float32, with rows (k,) if it does.
+
+    Args:
+        model: with one input, or with an embedding.
+        dataset: of one stock, or of the several that the embedding has rows of.
+        examples: (k,).
+    """
+    windows = dataset.inputs(examples).astype(np.float32)
+    if len(model.inputs) == 1:
+        return windows
+    assert isinstance(dataset, StocksDataSet)
+    return windows, dataset.rows(examples)

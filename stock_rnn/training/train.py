@@ -10,7 +10,7 @@ from stock_rnn.config import SECOND_ORDER, Config, flag
 from stock_rnn.data import dataset_of, prices_of
 from stock_rnn.errors import UserError
 from stock_rnn.files import remove_part_files
-from stock_rnn.prices import Prices
+from stock_rnn.prices import Prices, Stocks
 from stock_rnn.terminal import quiet_import
 from stock_rnn.training import runs
 from stock_rnn.training.runs import Run
@@ -62,7 +62,7 @@ def train(
         resuming = resume and run.config.exists()
         if resuming:
             longer = _check_same(run, config)
-            prices = runs.read_prices(run)
+            prices: Prices | Stocks = runs.read_prices(run)
             _tell_of_another_csv(run, config, prices)
             runs.refuse_diverged(run)
             if run.complete and not longer:
@@ -76,7 +76,7 @@ def train(
         if config.optimizer in SECOND_ORDER:
             with quiet_import():
                 from stock_rnn.training.second_order import refuse_large
-            refuse_large(config)
+            refuse_large(config, dataset)
         if not resuming:
             runs.create(run, config, prices, overwrite=overwrite)
         _log.info("%s", dataset.describe())
@@ -121,7 +121,7 @@ def _check_same(run: Run, config: Config) -> bool:
     return longer
 
 
-def _tell_of_another_csv(run: Run, config: Config, ours: Prices) -> None:
+def _tell_of_another_csv(run: Run, config: Config, ours: Prices | Stocks) -> None:
     """Say so if the CSV of a run is no longer what the run was begun with."""
     if config.csv is None:
         return
@@ -138,6 +138,7 @@ def _tell_of_another_csv(run: Run, config: Config, ours: Prices) -> None:
     _log.warning("%s %s; the run goes on with its own prices, %s", config.csv, change, run.prices)
 
 
-def _describe(prices: Prices) -> str:
-    first, last = (prices.dates[i].astype("datetime64[D]") for i in (0, -1))
+def _describe(prices: Prices | Stocks) -> str:
+    dates = prices.dates
+    first, last = (dates[i].astype("datetime64[D]") for i in (0, -1))
     return f"{len(prices):,} prices from {first} to {last} (sha256 {prices.sha256[:8]})"

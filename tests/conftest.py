@@ -4,6 +4,7 @@ import dataclasses
 import gc
 import importlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -104,6 +105,24 @@ def stocks_run(stocks_config, tmp_path_factory):
     return train(
         stocks_config, run_name="stocks", models_dir=folder / "models", logs_dir=folder / "logs"
     )
+
+
+@pytest.fixture(scope="session")
+def stocks_forecaster(stocks_run, tmp_path_factory):
+    """The model of a copy of `stocks_run`: its evaluation writes files."""
+    from stock_rnn.forecasting import load_run
+
+    models = tmp_path_factory.mktemp("evaluated") / "models"
+    shutil.copytree(stocks_run.models_dir, models)
+    return load_run(models / "stocks")
+
+
+@pytest.fixture(scope="session")
+def stocks_result(stocks_forecaster):
+    """The evaluation of `stocks_run` on its own prices."""
+    from stock_rnn.forecasting import evaluate
+
+    return evaluate(stocks_forecaster)
 
 
 @pytest.fixture(scope="session")

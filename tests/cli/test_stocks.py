@@ -8,7 +8,9 @@ import pandas as pd
 import pytest
 
 from stock_rnn.config import Config
+from stock_rnn.data import one_stock, prices_of
 from stock_rnn.errors import UserError
+from stock_rnn.forecasting import predict_stocks
 from stock_rnn.training import runs
 
 DAYS = pd.bdate_range("2020-01-01", periods=60).strftime("%Y-%m-%d")
@@ -104,26 +106,25 @@ def test_evaluate_refuses_what_it_cannot_do_with_several_stocks(name, folder, ru
     assert_one_line(run_here("evaluate.py", *words, cwd=folder), "evaluate.py", named)
 
 
-def test_stocks_of_a_folder_of_csvs_train_and_a_new_one_of_it_is_led_on(folder, run_here):
-    words = ("--csv", "prices", "--symbols", "AA,BB", "--embed-size", 1, "--lstm-size", 2)
-    answer = run_here(
-        "train.py", *words, "--hessian-every", 0, "--max-epoch", 1, "--run-name", "csvs", cwd=folder
-    )
-    assert answer.returncode == 0, answer.stderr
-    assert "AA+BB: 2 stocks, 110 windows of 1" in answer.stderr
-    assert "the test begins on 2020-03-" in answer.stderr
-    shutil.copy(folder / "prices" / "AA.csv", folder / "prices" / "EE.csv")
-    answer = run_here("predict", "csvs", "--symbol", "EE", "--calendar", "weekdays", cwd=folder)
-    assert answer.returncode == 0, answer.stderr
-    assert "EE is not among the 2 stocks of the training" in answer.stdout
-    shutil.rmtree(folder / "models" / "csvs")
+def test_stocks_and_a_new_one_come_from_the_files_of_a_folder(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    config = Config(csv="prices", symbols="AA,BB", embed_size=1)
+    found = prices_of(config)
+    assert (found.symbols, [len(each) for each in found.prices]) == (("AA", "BB"), [60, 50])
+    new = one_stock(config.on_other_prices({"symbol": "CC"}))
+    assert (new.symbol, len(new), new.source) == ("CC", 3, "csv")
+    with pytest.raises(ValueError, match="are several stocks"):
+        one_stock(config)
 
 
-def test_the_table_of_the_evaluation_has_all_and_each_stock(folder, run_here):
+def test_the_table_of_the_evaluation_has_all_and_each_stock(
+    folder, run_here, stocks_result, monkeypatch
+):
+    monkeypatch.setattr("stock_rnn.forecasting.evaluation.evaluate", lambda *of: stocks_result)
     answer = run_here("evaluate.py", "stocks", cwd=folder)
     assert answer.returncode == 0, answer.stderr
     lines = answer.stdout.splitlines()
-    content = json.loads((folder / "models" / "stocks" / "comparison.json").read_text())
+    content = stocks_result.comparison.to_dict()
     (test,) = (line for line in lines if line.startswith("test  "))
     # RMSE in price has no meaning for all.
     assert test.split()[1] == "75"
@@ -137,12 +138,23 @@ def test_the_table_of_the_evaluation_has_all_and_each_stock(folder, run_here):
         expected = [symbol, "25", f"{model['mse']:.2e}", f"{model['mape']:.2f}"]
         assert line.split()[:4] == expected
         assert stock["best_baseline"] in line
-    assert max(map(len, lines)) <= 130
 
 
-def test_predict_gives_every_stock_with_its_skill(folder, run_here):
+def test_the_next_prices_of_every_stock_stand_beside_its_skill(
+    folder, run_here, stocks_config, stocks_forecaster, monkeypatch
+):
+    several = predict_stocks(stocks_forecaster, prices_of(stocks_config), horizon=2)
+    asked = []
+
+    def predict(forecaster, prices, **options):
+        asked.append((prices.symbols, options))
+        return several
+
+    monkeypatch.setattr("stock_rnn.forecasting.horizon.predict_stocks", predict)
     text = run_here("predict", "stocks", "--horizon", 2, cwd=folder).stdout
     content = json.loads(run_here("predict", "stocks", "--horizon", 2, "--json", cwd=folder).stdout)
+    options = {"horizon": 2, "coverage": 0.9, "calendar": None}
+    assert asked == [(("AAPL", "JPM", "XOM"), options)] * 2
     lines = text.splitlines()
     assert lines[1].startswith("newest prices of 3 stocks: of 2022-12-28, long ago")
     rows = [line.split() for line in lines[3:9]]

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-import shutil
 
 import keras
 import numpy as np
@@ -22,11 +21,8 @@ from stock_rnn.training import runs
 
 
 @pytest.fixture(scope="module")
-def forecaster(stocks_run, tmp_path_factory):
-    """A copy of the run, for evaluations write files."""
-    folder = tmp_path_factory.mktemp("evaluated") / "stocks"
-    shutil.copytree(stocks_run.folder, folder)
-    return stock_rnn.load_run(folder)
+def forecaster(stocks_forecaster):
+    return stocks_forecaster
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +31,8 @@ def dataset(forecaster):
 
 
 @pytest.fixture(scope="module")
-def result(forecaster):
-    return stock_rnn.evaluate(forecaster)
+def result(stocks_result):
+    return stocks_result
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from stock_rnn.training import runs
 from stock_rnn.training.embedding import UNSEEN, set_unseen_row
 from stock_rnn.training.epochs import EpochTrainer
 from stock_rnn.training.fit import compiled
-from stock_rnn.training.second_order import inputs_of
+from stock_rnn.training.second_order import inputs_of, network_of
 from stock_rnn.training.train import train
 from tests.data.test_stocks import stocks
 
@@ -41,7 +41,10 @@ def model_of(dataset, optimizer):
     return model
 
 
-@pytest.mark.parametrize(("optimizer", "shuffle"), [("adam", "windows"), ("rmsprop", "batches")])
+@pytest.mark.parametrize(
+    ("optimizer", "shuffle"),
+    [("rmsprop", "windows"), pytest.param("adam", "batches", marks=pytest.mark.slow)],
+)
 def test_an_epoch_in_one_graph_equals_a_loop_over_its_batches(dataset, optimizer, shuffle):
     assert len(dataset.train) % 16, "a short last batch is part of the test"
     fast, slow = (model_of(dataset, optimizer) for _ in range(2))
@@ -76,6 +79,7 @@ def step(model, inputs, labels):
     model.optimizer.apply([tf.constant(rows), *gradients[1:]], model.trainable_variables)
 
 
+@pytest.mark.slow
 def test_newton_s_step_reads_the_embedding(stocks_config):
     config = dataclasses.replace(stocks_config, optimizer="saddle-free-newton", hessian_every=0)
     data = dataset_of(config, prices_of(config))
@@ -89,8 +93,10 @@ def test_an_interrupted_training_ends_in_the_bits_of_a_whole_one(
     stocks_config, stocks_run, tmp_path
 ):
     folders = {"run_name": "r", "models_dir": tmp_path / "m", "logs_dir": tmp_path / "l"}
-    train(dataclasses.replace(stocks_config, max_epoch=1), **folders)
-    run = train(stocks_config, resume=True, **folders)
+    # Measuring the curvature changes no bit: the whole training did, and this one does not.
+    unmeasured = dataclasses.replace(stocks_config, hessian_every=0)
+    train(dataclasses.replace(unmeasured, max_epoch=1), **folders)
+    run = train(unmeasured, resume=True, **folders)
     with np.load(run.checkpoint) as one, np.load(stocks_run.checkpoint) as whole:
         assert one.files == whole.files
         for name in one.files:
@@ -204,7 +210,8 @@ def test_several_stocks_without_embedding_are_one_network_s_examples():
         symbols="AAPL,JPM", source="skfolio", period="6mo", lstm_size=2, hessian_every=0
     )
     data = dataset_of(config, prices_of(config))
-    model, trainer = compiled(config, data)
+    model = network_of(config, data)
     assert len(model.inputs) == 1
-    assert inputs_of(model, data, data.train).shape == (len(data.train), 3, 1)
-    assert np.isfinite(trainer.train(0)["loss"])
+    np.testing.assert_array_equal(
+        inputs_of(model, data, data.train), data.train_X.astype(np.float32)
+    )

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from stock_rnn.errors import UserError
-from stock_rnn.prices.sources import DECIMALS, SOURCES, default_symbol
+from stock_rnn.prices.sources import (
+    DECIMALS,
+    SOURCES,
+    default_symbol,
+    name_of_several,
+    parse_symbols,
+)
 from stock_rnn.settings import Setting, as_text, check, check_day, flag, settings_of, switch
 from stock_rnn.settings import setting as _setting
 
@@ -93,7 +100,11 @@ class Config:
         "they have the symbol and the span, else Yahoo",
         choices=SOURCES,
     )
-    csv: str | None = _setting(None, "CSV file with a date and a close column")
+    csv: str | None = _setting(
+        None,
+        "CSV file with a date and a close column; beside --symbols or --symbols-file a folder "
+        "with a file SYMBOL.csv for each",
+    )
     date_column: str | None = _setting(
         None, "name of the CSV's date column, where it is not called Date or similar"
     )
@@ -106,6 +117,12 @@ class Config:
     period: str = _setting("5y", "span back from the newest price: 1mo, 6mo, 1y, 5y, ytd, max, ...")
     start: str | None = _setting(None, "first day, YYYY-MM-DD; with --end, instead of --period")
     end: str | None = _setting(None, "last day, YYYY-MM-DD, itself included")
+    symbols: str | None = _setting(
+        None, "several stocks in one model, instead of --symbol, such as AAPL,MSFT,XOM"
+    )
+    symbols_file: str | None = _setting(
+        None, "CSV with a column symbol and, if known, sector: several stocks in one model"
+    )
     open_and_close: bool = _setting(False, "interleave opening and closing prices day by day")
 
     input_size: int = _setting(1, "N, prices in a window", at_least=1)
@@ -138,6 +155,13 @@ class Config:
         below=1,
     )
 
+    embed_size: int = _setting(
+        0,
+        "numbers in a trained embedding of each stock, joined to the inputs; 0: none (--symbols "
+        "or --symbols-file)",
+        at_least=0,
+        at_most=65536,
+    )
     cell: str = _setting("lstm", "recurrent cell", choices=CELLS)
     num_layers: int = _setting(1, "stacked recurrent layers", at_least=1, at_most=100)
     lstm_size: int = _setting(32, "units in a layer", at_least=1, at_most=65536)
@@ -288,8 +312,10 @@ class Config:
     )
 
     def __post_init__(self) -> None:
-        for name in ("start", "end", "csv"):
+        for name in ("start", "end", "csv", "symbols_file"):
             object.__setattr__(self, name, as_text(getattr(self, name)))
+        if self.several:
+            _name_several(self)
         if self.symbol is None:
             object.__setattr__(self, "symbol", default_symbol(self.csv))
         for setting in settings():
@@ -328,6 +354,10 @@ class Config:
                 "--recurrent-initializer identity is defined for --cell simple_rnn, whose state "
                 f"has one matrix. Received: --cell {self.cell}"
             )
+        if self.embedded and self.gradient_every:
+            raise UserError(
+                "--gradient-every does not know the embedding of --embed-size: leave one out"
+            )
         if self.norm == "layer" and self.lstm_size == 1:
             raise UserError("--norm layer needs --lstm-size 2 or more: of one unit it leaves zero")
         if self.norm == "batch" and self.optimizer in SECOND_ORDER:
@@ -344,6 +374,16 @@ class Config:
                 "--clipnorm and --clipvalue are two ways to clip the same gradient: give one or "
                 f"the other. Received: {self.clipnorm}, {self.clipvalue}"
             )
+
+    @property
+    def several(self) -> bool:
+        """Whether the prices are those of several stocks."""
+        return self.symbols is not None or self.symbols_file is not None
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the network has an embedding of each stock."""
+        return self.several and self.embed_size > 0
 
     def to_dict(self) -> dict[str, Any]:
         """The settings by name, as `config.json` keeps them."""
@@ -375,6 +415,8 @@ class Config:
             found["train_ratio"] = "is of --split random alone, and the split is chronological"
         if self.split == "random":
             found["test_ratio"] = "is of --split chronological alone, and the split is random"
+        if not self.several:
+            found["embed_size"] = "is of --symbols or --symbols-file alone: one stock has none"
         if self.start is not None or self.end is not None:
             found["period"] = "has no effect beside --start or --end"
         for name, optimizers in HYPERPARAMETERS.items():
@@ -472,7 +514,9 @@ class Config:
                 symbol that it is to have.
         """
         changed: dict[str, Any] = {}
-        if "csv" in given or ("symbol" in given and self.csv is not None):
+        if self.several:
+            changed = self._one_of_several(given)
+        elif "csv" in given or ("symbol" in given and self.csv is not None):
             changed |= {"csv": None, "source": "auto", "symbol": None}
         elif given.get("source", "csv") != "csv" and self.csv is not None:
             if "symbol" not in given:
@@ -481,7 +525,7 @@ class Config:
                     f"the file {self.csv}"
                 )
             changed |= {"csv": None}
-        if "csv" in given or "csv" in changed:
+        if "csv" in given or ("csv" in changed and changed["csv"] is None):
             changed |= {"date_column": None, "close_column": None, "decimal": None}
         if given.keys() & {"period", "start", "end"}:
             changed |= {"period": Config().period, "start": None, "end": None}
@@ -489,10 +533,23 @@ class Config:
         refuse_ignored(config, given)
         return config
 
+    def _one_of_several(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """What `on_other_prices` changes of a configuration of several stocks."""
+        changed: dict[str, Any] = {}
+        if given.get("source", "csv") != "csv":
+            changed = {"csv": None}
+        if "symbol" not in given and "csv" not in given:
+            return changed
+        if self.csv is not None and not changed and "csv" not in given:
+            # From the folder of the others.
+            changed = {"csv": stock_file(self.csv, str(given.get("symbol")))}
+        return {**changed, "symbols": None, "symbols_file": None, "symbol": None}
+
     def command(self) -> str:
         """The shortest command line that trains this configuration."""
         words = ["python train.py"]
-        reference = dataclasses.replace(Config(), symbol=default_symbol(self.csv))
+        symbol = self.symbol if self.several else default_symbol(self.csv)
+        reference = dataclasses.replace(Config(), symbol=symbol)
         for name, (ours, _) in self.differences(reference).items():
             if name in self.ignored():
                 continue
@@ -508,10 +565,46 @@ def settings() -> tuple[Setting, ...]:
     return settings_of(Config)
 
 
+def stock_file(folder: str, symbol: str) -> str:
+    """The CSV of a stock in a folder of several.
+
+    Raises:
+        UserError: the symbol cannot be a file's name.
+    """
+    if any(sign in symbol for sign in "/\\") or symbol.startswith("."):
+        raise UserError(f"--csv {folder}: a file cannot be named after the symbol {symbol!r}")
+    return os.path.join(folder, f"{symbol}.csv")
+
+
+def _name_several(config: Config) -> None:
+    """Give several stocks the name that they have together.
+
+    Raises:
+        UserError: the settings of several stocks contradict each other or others.
+    """
+    if config.symbols is not None and config.symbols_file is not None:
+        raise UserError("--symbols and --symbols-file both name the stocks: give one of them")
+    name = name_of_several(config.symbols, config.symbols_file)
+    if config.symbol not in (None, name):
+        raise UserError(
+            "--symbol is of one stock, --symbols and --symbols-file of several: give one of them. "
+            f"Received: --symbol {config.symbol}"
+        )
+    if config.split != "chronological":
+        raise UserError(
+            f"--split {config.split} is for one stock: several are split at one day, so that no "
+            "stock's training knows of another's test"
+        )
+    object.__setattr__(config, "symbol", name)
+    if config.symbols is not None:
+        object.__setattr__(config, "symbols", ",".join(parse_symbols(config.symbols)))
+
+
 #: Settings that have their default in runs of versions which did not have them.
 _NEWEST = {
     *("date_column", "close_column", "decimal", "align"),
     *("validation_ratio", "early_stopping", "hessian_split", "keep_weights"),
+    *("symbols", "symbols_file", "embed_size"),
     *HYPERPARAMETERS,
     *_PERTURBATION,
     *_STACK,

@@ -4,6 +4,7 @@ import dataclasses
 import gc
 import importlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -80,6 +81,48 @@ def small_config():
     from stock_rnn.config import Config
 
     return Config(period="1y", lstm_size=4, max_epoch=3, seed=7)
+
+
+@pytest.fixture(scope="session")
+def stocks_config(tmp_path_factory):
+    """A configuration of three stocks with an embedding, on real prices."""
+    from stock_rnn.config import Config
+
+    symbols = tmp_path_factory.mktemp("symbols") / "three.csv"
+    symbols.write_text("symbol,sector\nAAPL,Technology\nJPM,Financials\nXOM,Energy\n")
+    return Config(
+        symbols_file=str(symbols), source="skfolio", period="1y", embed_size=2, lstm_size=3,
+        max_epoch=2, hessian_samples=100, seed=3,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def stocks_run(stocks_config, tmp_path_factory):
+    """A complete run of `stocks_config`, named "stocks". Tests that change it must copy it."""
+    from stock_rnn.training.train import train
+
+    folder = tmp_path_factory.mktemp("stocks")
+    return train(
+        stocks_config, run_name="stocks", models_dir=folder / "models", logs_dir=folder / "logs"
+    )
+
+
+@pytest.fixture(scope="session")
+def stocks_forecaster(stocks_run, tmp_path_factory):
+    """The model of a copy of `stocks_run`: its evaluation writes files."""
+    from stock_rnn.forecasting import load_run
+
+    models = tmp_path_factory.mktemp("evaluated") / "models"
+    shutil.copytree(stocks_run.models_dir, models)
+    return load_run(models / "stocks")
+
+
+@pytest.fixture(scope="session")
+def stocks_result(stocks_forecaster):
+    """The evaluation of `stocks_run` on its own prices."""
+    from stock_rnn.forecasting import evaluate
+
+    return evaluate(stocks_forecaster)
 
 
 @pytest.fixture(scope="session")

@@ -235,7 +235,9 @@ def read_prices(folder: Folder, asked: Asked) -> Prices:
     Raises:
         UserError: they cannot be read, are damaged, or are not the recorded ones.
     """
-    return prices_in(folder.prices, asked.data, _AGAIN)
+    prices = prices_in(folder.prices, asked.data, _AGAIN)
+    assert isinstance(prices, Prices)
+    return prices
 
 
 def write_fit(folder: Folder, number: int, fitted: Fitted) -> None:

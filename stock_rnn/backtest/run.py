@@ -29,7 +29,7 @@ from stock_rnn.backtest.folder import Folder
 from stock_rnn.backtest.judge import INTERVAL_COLUMNS, Judged, judge
 from stock_rnn.backtest.plan import Fit, Walk, plan_fits
 from stock_rnn.config import NO_DROPOUT, Config
-from stock_rnn.data import prices_of
+from stock_rnn.data import one_stock
 from stock_rnn.errors import UserError
 from stock_rnn.files import atomic_write, remove_part_files, write_json
 from stock_rnn.forecasting.intervals import Intervals
@@ -102,6 +102,10 @@ def walk_forward(
     """
     if resume and overwrite:
         raise UserError("--overwrite starts again and --resume goes on: give one or the other")
+    if config.several:
+        raise UserError(
+            "backtest is of one stock: give --symbol in place of --symbols or --symbols-file"
+        )
     walk, intervals = walk or Walk(), intervals or Intervals()
     config = dataclasses.replace(config, hessian_every=0, split="chronological")
     if intervals.method == "dropout" and not config.has_dropout:
@@ -115,7 +119,7 @@ def walk_forward(
             remove_part_files(folder.path)
             remove_part_files(folder.fits)
         else:
-            prices = prices_of(config)
+            prices = one_stock(config)
             # Too few prices are told before anything is written.
             _fits(config, walk, prices)
             folders.create(folder, config, walk, intervals, prices, overwrite=overwrite)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stock_rnn.cli._command import (
     Parser,
@@ -15,7 +15,7 @@ from stock_rnn.cli._command import (
     run_command,
 )
 from stock_rnn.cli._intervals import add_intervals, interval_table, intervals_of, refuse_step
-from stock_rnn.config import PRICE_SETTINGS, SPECTRA
+from stock_rnn.config import PRICE_SETTINGS, SPECTRA, Config
 from stock_rnn.errors import UserError
 from stock_rnn.files import remove_old_part_files
 from stock_rnn.settings import flag
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from stock_rnn.forecasting.accuracy import Accuracy
     from stock_rnn.forecasting.comparison import Comparison
     from stock_rnn.forecasting.evaluation import Evaluation
+    from stock_rnn.forecasting.pooling import PooledComparison
 
 
 def _parser(program: str = "evaluate.py") -> Parser:
@@ -76,7 +77,7 @@ def main(argv: Sequence[str] | None = None, *, program: str = "evaluate.py") -> 
     arguments = _parser(program).parse(argv)
 
     def command() -> None:
-        from stock_rnn.data import prices_of
+        from stock_rnn.data import one_stock
         from stock_rnn.terminal import quiet_import
         from stock_rnn.training import runs
 
@@ -105,12 +106,13 @@ def main(argv: Sequence[str] | None = None, *, program: str = "evaluate.py") -> 
         config = runs.read_record(run).config
         # A killed evaluation leaves them.
         remove_old_part_files(run.folder)
-        prices = prices_of(config.on_other_prices(others)) if others else None
+        prices = one_stock(_others(config, others)) if others else None
         with quiet_import():
             from stock_rnn.forecasting.evaluation import evaluate
             from stock_rnn.forecasting.forecaster import load_run
             from stock_rnn.forecasting.interval_evaluation import evaluate_intervals
             from stock_rnn.forecasting.intervals import Intervals
+            from stock_rnn.forecasting.pooling import PooledComparison
         forecaster = load_run(
             arguments.run or run.name,
             models_dir=arguments.models_dir,
@@ -124,6 +126,8 @@ def main(argv: Sequence[str] | None = None, *, program: str = "evaluate.py") -> 
         print(f"run {forecaster.run.folder}{which}")
         if prices:
             print(prices.describe())
+        if result.unseen:
+            print(result.unseen)
         if result.overlap:
             print(result.overlap)
         print(table(result))
@@ -138,6 +142,8 @@ def main(argv: Sequence[str] | None = None, *, program: str = "evaluate.py") -> 
         if given:
             print("the newer half of the test forecasts, from the test errors before each:")
             print(interval_table(kind, interval_scores))
+        if isinstance(result.comparison, PooledComparison):
+            print(stocks_table(result.comparison))
         files = list(result.files)
         if arguments.spectrum is not None:
             from stock_rnn.forecasting.spectra import describe_spectrum
@@ -154,6 +160,21 @@ def main(argv: Sequence[str] | None = None, *, program: str = "evaluate.py") -> 
         print("\n".join(str(path) for path in files))
 
     return run_command(command, program)
+
+
+def _others(config: Config, given: dict[str, Any]) -> Config:
+    """The configuration of other prices.
+
+    Raises:
+        UserError: a value does not fit, or no stock is named where the run has several.
+    """
+    other = config.on_other_prices(given)
+    if other.several:
+        raise UserError(
+            f"the run has {config.symbol}, and {', '.join(map(flag, given))} needs --symbol: other "
+            "prices are those of one stock"
+        )
+    return other
 
 
 def _decimals(values: Sequence[float]) -> int:
@@ -181,7 +202,7 @@ def table(result: Evaluation) -> str:
                 f"{score.mse:.2e}",
                 f"{score.persistence_mse:.2e}",
                 f"{error.rmse_percent:.3f}",
-                f"{error.rmse:,.{decimals}f}",
+                f"{error.rmse:,.{decimals}f}" if error.rmse == error.rmse else "-",
                 f"{score.skill:+.3f}" if score.skill == score.skill else "undefined",
                 score.no_interval or f"[{low:+.3f}, {high:+.3f}]",
             )
@@ -220,7 +241,36 @@ def comparison_table(comparison: Comparison) -> str:
     return f"{heading}\n{aligned(rows)}"
 
 
+def stocks_table(comparison: PooledComparison) -> str:
+    """The model on each of several stocks as aligned text, a row a stock."""
+    heading = (
+        f"{comparison.name} by stock; p against its best baseline (Diebold-Mariano, Holm over all "
+        "stocks and baselines)"
+    )
+    rows: list[tuple[str, ...]] = [
+        ("", "examples", "MSE", "MAPE", "RMSE", "skill, 95 %", "direction", "best baseline", "p")
+    ]
+    for symbol, stock in comparison.stocks.items():
+        model = stock.accuracies["model"]
+        rows.append(
+            (
+                symbol,
+                f"{model.score.examples:,}",
+                f"{model.score.mse:.2e}",
+                f"{model.mape:.2f}",
+                _price_cell(model.rmse_price),
+                _skill_cell(model),
+                _direction_cell(model),
+                stock.best,
+                _p_cell(comparison.adjusted_by_stock[symbol][stock.best]),
+            )
+        )
+    return f"{heading}\n{aligned(rows)}"
+
+
 def _price_cell(value: float) -> str:
+    if value != value:
+        return "-"
     return f"{value:,.0f}" if 1e3 <= value < 1e6 else f"{value:.4g}"
 
 
@@ -236,6 +286,8 @@ def _direction_cell(each: Accuracy) -> str:
     if each.direction.count == 0:
         return "-"
     low, high = each.direction.interval
+    if low != low:
+        return f"{each.direction.share:.0%}"
     return f"{each.direction.share:.0%} [{100 * low:.0f},{100 * high:.0f}]"
 
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 # Prices that end longer ago are not the newest ones: no holidays are so long.
 _OLD = datetime.timedelta(days=10)
 
+_LONG_AGO = "long ago: --source yahoo or --csv FILE may have newer ones"
+
 _SPAN = {"period", "start", "end"}
 
 
@@ -91,6 +93,7 @@ def main(argv: Sequence[str] | None = None, *, program: str = "python -m stock_r
 
     def command() -> None:
         from stock_rnn.data import prices_of
+        from stock_rnn.prices import Stocks
         from stock_rnn.terminal import quiet_import
         from stock_rnn.training import runs
 
@@ -102,28 +105,29 @@ def main(argv: Sequence[str] | None = None, *, program: str = "python -m stock_r
         prices = prices_of(_newest(config, given_settings(arguments)))
         with quiet_import():
             from stock_rnn.forecasting.forecaster import load_run
-            from stock_rnn.forecasting.horizon import predict_next
+            from stock_rnn.forecasting.horizon import predict_next, predict_stocks
         forecaster = load_run(
             arguments.run or run.name,
             models_dir=arguments.models_dir,
             logs_dir=arguments.logs_dir,
             which=arguments.model,
         )
-        found = predict_next(
-            forecaster,
-            prices,
-            horizon=arguments.horizon,
-            coverage=arguments.coverage,
-            intervals=arguments.intervals,
-            step=vars(arguments).get("interval_step", INTERVAL_STEP),
-            calendar=arguments.calendar,
-        )
+        names = ("horizon", "coverage", "intervals", "calendar")
+        asked = {name: getattr(arguments, name) for name in names}
+        asked["step"] = vars(arguments).get("interval_step", INTERVAL_STEP)
+        if isinstance(prices, Stocks):
+            several = predict_stocks(forecaster, prices, **asked)
+            content = {"run": run.name, "stocks": [found.to_dict() for found in several]}
+            text = stocks_as_text(several, datetime.date.today())
+        else:
+            found = predict_next(forecaster, prices, **asked)
+            content, text = found.to_dict(), as_text(found, datetime.date.today())
         if arguments.json:
-            print(json.dumps(found.to_dict(), indent=2, allow_nan=False, ensure_ascii=False))
+            print(json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False))
         else:
             which = "" if forecaster.which == "last" else f", {forecaster.which} epoch's model"
             print(f"run {forecaster.run.folder}{which}")
-            print(as_text(found, datetime.date.today()))
+            print(text)
 
     return run_command(command, program)
 
@@ -145,22 +149,68 @@ def as_text(found: NextPrices, today: datetime.date) -> str:
     from stock_rnn.forecasting.horizon import NOTICE
 
     last = found.prices.dates[-1].item().date()
-    # Four digits of the newest price, and two decimals at least.
-    decimals = max(2, 3 - math.floor(math.log10(found.last_price)))
-
-    def cell(price: float) -> str:
-        return f"{price:,.{decimals}f}"
-
-    newest = f"newest price of {found.prices.symbol}: {cell(found.last_price)} of {last}"
+    newest = f"newest price of {found.prices.symbol}: {_price(found, found.last_price)} of {last}"
     if today - last > _OLD:
-        newest += ", long ago: --source yahoo or --csv FILE may have newer ones"
+        newest += f", {_LONG_AGO}"
     rows: list[tuple[str, ...]] = [
-        ("date", "", "predicted", f"{100 * found.coverage:g} % interval", "persistence")
+        ("date", "", "predicted", f"{100 * found.coverage:g} % interval", "persistence"),
+        *_rows(found),
     ]
+    lines = [newest, aligned(rows), found.days.note, found.intervals, found.verdict, NOTICE]
+    if found.unseen:
+        lines.insert(1, found.unseen)
+    return "\n".join(lines)
+
+
+def stocks_as_text(several: Sequence[NextPrices], today: datetime.date) -> str:
+    """The predictions of several stocks for the terminal, with the skill of each.
+
+    Args:
+        several: what was predicted, of one or more.
+        today: prices that end long before it are told.
+    """
+    from stock_rnn.forecasting.horizon import NOTICE
+
+    last = [found.prices.dates[-1].item().date() for found in several]
+    span = f"{min(last)}" if min(last) == max(last) else f"{min(last)} to {max(last)}"
+    newest = f"newest prices of {len(several)} stocks: of {span}"
+    if today - max(last) > _OLD:
+        newest += f", {_LONG_AGO}"
+    interval = f"{100 * several[0].coverage:g} % interval"
+    rows: list[tuple[str, ...]] = [
+        ("", "date", "", "predicted", interval, "persistence", "test skill, 95 %")
+    ]
+    for found in several:
+        skill, (low, high) = found.score.skill, found.score.interval
+        ends = f" [{low:+.2f}, {high:+.2f}]" if low == low else ""
+        told = "undefined" if skill != skill else f"{skill:+.2f}{ends}"
+        rows += [(found.prices.symbol, *cells, told) for cells in _rows(found)]
+    notes = dict.fromkeys(found.days.note for found in several)
+    better = sum(found.score.interval[0] > 0 for found in several)
+    lines = (
+        newest,
+        aligned(rows, left=("date",)),
+        *notes,
+        "intervals from the errors on the test examples of each stock, measured at each step ahead",
+        f"{better} of {len(several)} stocks: better than guessing no change, by the test skill's "
+        "95 % interval",
+        NOTICE,
+    )
+    return "\n".join(lines)
+
+
+def _rows(found: NextPrices) -> list[tuple[str, ...]]:
+    """Date, kind, prediction, interval and persistence of each step."""
+    rows: list[tuple[str, ...]] = []
     for row in found.to_dict()["predictions"]:
         low, high = row["low"], row["high"]
-        interval = "-" if low is None else f"[{cell(low)}, {cell(high)}]"
-        prices = cell(row["predicted"]), interval, cell(row["persistence"])
+        interval = "-" if low is None else f"[{_price(found, low)}, {_price(found, high)}]"
+        prices = _price(found, row["predicted"]), interval, _price(found, row["persistence"])
         rows.append((row["date"], row["kind"], *prices))
-    lines = (newest, aligned(rows), found.days.note, found.intervals, found.verdict, NOTICE)
-    return "\n".join(lines)
+    return rows
+
+
+def _price(found: NextPrices, price: float) -> str:
+    """A price with four digits of the newest one, and two decimals at least."""
+    decimals = max(2, 3 - math.floor(math.log10(found.last_price)))
+    return f"{price:,.{decimals}f}"

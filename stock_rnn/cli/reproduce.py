@@ -108,7 +108,7 @@ def _check(arguments: argparse.Namespace, parser: Parser) -> None:
 
 
 def _run(arguments: argparse.Namespace, command: str) -> None:
-    from stock_rnn.data import dataset_of, prices_of
+    from stock_rnn.data import dataset_of, one_stock
     from stock_rnn.study import folder, plan, records
     from stock_rnn.study.run import sweep, workers
     from stock_rnn.training import runs
@@ -116,7 +116,7 @@ def _run(arguments: argparse.Namespace, command: str) -> None:
     data = given_settings(arguments)
     config = Config(**data)
     refuse_ignored(config, data)
-    prices = prices_of(config)
+    prices = one_stock(config)
     tasks = plan.plan(data, _scope(arguments))
     for task in tasks:
         # Reports too few prices before anything is run.

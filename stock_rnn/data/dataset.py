@@ -94,6 +94,34 @@ class StockDataSet:
         seed: int = 0,
         symbol: str = "prices",
     ) -> None:
+        self._cut(prices, dates, input_size, num_steps, normalized, align, symbol)
+        train, self.test = split_examples(
+            self.count, split=split, test_ratio=test_ratio, train_ratio=train_ratio, seed=seed
+        )
+        self.train, self.validation = split_off_validation(train, validation_ratio)
+        if len(self.train) == 0 or len(self.test) == 0:
+            raise UserError(
+                f"{symbol}: {np.size(prices)} prices are too few: in windows of {input_size} "
+                f"with {num_steps} steps they make {len(self.train)} training and "
+                f"{len(self.test)} test examples, and each needs at least one; take a longer span "
+                f"or smaller --num-steps and --input-size"
+            )
+
+    def _cut(
+        self,
+        prices: FloatArray,
+        dates: ArrayLike | None,
+        input_size: int,
+        num_steps: int,
+        normalized: bool,
+        align: str,
+        symbol: str,
+    ) -> None:
+        """Set all attributes but the sets of examples; arguments as of the constructor.
+
+        Raises:
+            UserError: a price is not positive and finite, or shapes do not fit.
+        """
         prices = np.asarray(prices, dtype=np.float64)
         if dates is None:
             dates = np.arange(prices.size).astype("datetime64[D]")
@@ -110,17 +138,6 @@ class StockDataSet:
         self.input_size, self.num_steps, self.normalized = input_size, num_steps, normalized
         raw = cut_windows(prices, input_size, align=align)
         self.count = max(len(raw) - num_steps, 0)
-        train, self.test = split_examples(
-            self.count, split=split, test_ratio=test_ratio, train_ratio=train_ratio, seed=seed
-        )
-        self.train, self.validation = split_off_validation(train, validation_ratio)
-        if len(self.train) == 0 or len(self.test) == 0:
-            raise UserError(
-                f"{symbol}: {len(prices)} prices are too few: in windows of {input_size} with "
-                f"{num_steps} steps they make {len(self.train)} training and {len(self.test)} test "
-                f"examples, and each needs at least one; take a longer span or smaller "
-                f"--num-steps and --input-size"
-            )
         self.bases = base_prices(raw)
         self.windows = normalize(raw) if normalized else raw
         self._dates = cut_windows(dates, input_size, align=align)
@@ -149,36 +166,43 @@ class StockDataSet:
     def inputs(self, examples: IntArray | slice = slice(None)) -> FloatArray:
         """(k, T, N): what the network reads; a view if `examples` is a slice."""
         every = sliding_window_view(self.windows, self.num_steps, axis=0)[:-1]
-        return every[examples].transpose(0, 2, 1)
+        return every[self._chosen(examples)].transpose(0, 2, 1)
 
     def labels(self, examples: IntArray | slice = slice(None)) -> FloatArray:
         """(k, N): the window that each example predicts."""
-        return self.windows[self.num_steps :][examples]
+        return self.windows[self.num_steps :][self._chosen(examples)]
 
     def label_dates(self, examples: IntArray | slice = slice(None)) -> DateArray:
         """(k, N) datetime64: the dates of the label's prices."""
-        return self._dates[self.num_steps :][examples]
+        return self._dates[self.num_steps :][self._chosen(examples)]
 
     def label_kinds(self, examples: IntArray | slice = slice(None)) -> NDArray[np.str_]:
         """(k, N): "open" or "close", what each of the label's prices is.
 
         Of two prices of one date the first is the open (`interleave`).
         """
+        return self._kinds()[self.num_steps :][self._chosen(examples)]
+
+    def _kinds(self) -> NDArray[np.str_]:
+        """(W, N): what each price of the windows is."""
         dates = self._dates.ravel()
         # The very first price is in no label.
         again = np.concatenate([[False], dates[1:] == dates[:-1]])
         interleaved = bool(again.any())
-        kinds = np.where(again | (not interleaved), "close", "open").reshape(self._dates.shape)
-        return kinds[self.num_steps :][examples]
+        return np.where(again | (not interleaved), "close", "open").reshape(self._dates.shape)
 
     def input_dates(self, examples: IntArray | slice = slice(None)) -> DateArray:
         """(k, T, N) datetime64: the dates of the input's prices."""
         every = sliding_window_view(self._dates, self.num_steps, axis=0)[:-1]
-        return every[examples].transpose(0, 2, 1)
+        return every[self._chosen(examples)].transpose(0, 2, 1)
 
     def label_bases(self, examples: IntArray | slice = slice(None)) -> FloatArray:
         """(k,): the last price that is known when the label is predicted."""
-        return self.bases[self.num_steps :][examples]
+        return self.bases[self.num_steps :][self._chosen(examples)]
+
+    def _chosen(self, examples: IntArray | slice) -> IntArray | slice:
+        """Examples as they are counted in the arrays."""
+        return examples
 
     def to_prices(self, values: FloatArray, examples: IntArray | slice = slice(None)) -> FloatArray:
         """Predictions or labels (k, N) of k examples as prices (k, N) float64."""

@@ -49,6 +49,30 @@ def split_examples(
     raise UserError(f"split must be one of chronological, random. Received: {split!r}")
 
 
+def split_day(
+    first: NDArray[np.datetime64], share: float, *, rounded_up: bool = False
+) -> np.datetime64:
+    """The day that splits the examples of several stocks, the same for all of them.
+
+    Ordered by the day of the label's first price, the newest examples are n - int(n (1 - share))
+    or, rounded up, ceil(n share); the oldest of them begins on the day. So of one stock with one
+    price a window the split is that of `split_examples` or `split_off_validation`.
+
+    Args:
+        first: (n,), n >= 1: when the first price of each label is.
+        share: of the newest examples, in (0, 1).
+        rounded_up: as above.
+
+    Returns:
+        A datetime64[D]. Labels that begin on it or later are the newest.
+    """
+    count = len(first)
+    older = count - math.ceil(count * share) if rounded_up else int(count * (1.0 - share))
+    # However small the share: the newest day is among the newest.
+    older = min(older, count - 1)
+    return np.partition(first.astype("datetime64[D]"), older)[older]
+
+
 def split_off_validation(train: IntArray, ratio: float) -> tuple[IntArray, IntArray]:
     """The training examples without their newest ones, which validate.
 

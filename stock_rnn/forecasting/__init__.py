@@ -6,8 +6,9 @@ from stock_rnn.forecasting.baselines import Predictor, fit_baselines
 from stock_rnn.forecasting.comparison import Comparison, compare
 from stock_rnn.forecasting.evaluation import Evaluation, evaluate
 from stock_rnn.forecasting.forecaster import Forecaster, load_run
-from stock_rnn.forecasting.horizon import NextPrices, predict_next
+from stock_rnn.forecasting.horizon import NextPrices, predict_next, predict_stocks
 from stock_rnn.forecasting.metrics import PriceError, Score, price_error, score
+from stock_rnn.forecasting.pooling import PooledComparison, daily_losses
 from stock_rnn.forecasting.significance import DieboldMariano, diebold_mariano, holm
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Evaluation",
     "Forecaster",
     "NextPrices",
+    "PooledComparison",
     "Predictor",
     "PriceError",
     "Scale",
@@ -25,12 +27,14 @@ __all__ = [
     "Shift",
     "accuracy",
     "compare",
+    "daily_losses",
     "diebold_mariano",
     "evaluate",
     "fit_baselines",
     "holm",
     "load_run",
     "predict_next",
+    "predict_stocks",
     "price_error",
     "score",
 ]

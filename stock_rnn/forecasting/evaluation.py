@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from stock_rnn.config import SECOND_ORDER
-from stock_rnn.data import StockDataSet, dataset_of
+from stock_rnn.data import StockDataSet, StocksDataSet, dataset_of
 from stock_rnn.errors import UserError
 from stock_rnn.files import atomic_write, write_json
 from stock_rnn.forecasting.accuracy import Scale
@@ -21,7 +22,8 @@ from stock_rnn.forecasting.comparison import MODEL, Comparison, compare
 from stock_rnn.forecasting.figures import predictions_figure
 from stock_rnn.forecasting.forecaster import Forecaster
 from stock_rnn.forecasting.metrics import PriceError, Score, price_error, score
-from stock_rnn.prices import Prices
+from stock_rnn.forecasting.pooling import pool, pooled_score
+from stock_rnn.prices import Prices, Stocks
 from stock_rnn.training import runs
 
 #: The sets of examples of other prices that overlap with the training.
@@ -40,12 +42,15 @@ class Evaluation:
         price_errors: name of a set -> the errors of its predictions as prices.
         predictions: a row a predicted price of the test set, or of all of other prices.
             Columns: date; kind, "open" or "close"; predicted, actual, persistence in the
-            model's units; the same three as prices, with `_price` at the end of the name.
+            model's units; the same three as prices, with `_price` at the end of the name. Of
+            several stocks also symbol.
         files: the files written.
         overlap: one line on prices that lie in the span of the training; None if none do.
         dropout: one line on the training loss with dropout off and on, and on that of the
             epoch; None if the training had no dropout, or the prices are not the run's own.
-        comparison: the model beside the baselines on the last set of `scores`.
+        comparison: the model beside the baselines on the last set of `scores`; of several stocks
+            a `PooledComparison`. None if there is no training to fit the baselines on.
+        unseen: one line on a stock that is not among those of the training; None if it is.
     """
 
     scores: dict[str, Score]
@@ -55,6 +60,7 @@ class Evaluation:
     overlap: str | None = None
     dropout: str | None = None
     comparison: Comparison | None = None
+    unseen: str | None = None
 
     @property
     def verdict(self) -> str:
@@ -83,6 +89,9 @@ def evaluate(forecaster: Forecaster, prices: Prices | None = None) -> Evaluation
     these overlap in time with what the run was trained on, the examples after the training's end
     are scored apart from the rest: also other symbols move with what the model has seen.
 
+    Of several stocks the sets are those of all, with intervals of days, and the test set of each
+    stands beside. On another stock the embedding's row for unseen stocks is read.
+
     Beside the model stand baselines that are fitted on the training examples alone.
 
     Args:
@@ -98,6 +107,8 @@ def evaluate(forecaster: Forecaster, prices: Prices | None = None) -> Evaluation
 
 def _on_own_prices(forecaster: Forecaster) -> Evaluation:
     prices = runs.read_prices(forecaster.run)
+    if isinstance(prices, Stocks):
+        return _on_own_stocks(forecaster, prices)
     dataset = dataset_of(forecaster.config, prices)
     sets = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
     sets = {name: examples for name, examples in sets.items() if len(examples)}
@@ -124,6 +135,8 @@ def _dropout(forecaster: Forecaster, dataset: StockDataSet, mse: float) -> str |
 def _on_others(forecaster: Forecaster, prices: Prices) -> Evaluation:
     dataset = dataset_of(forecaster.config, prices)
     trained_on = runs.read_prices(forecaster.run)
+    if isinstance(trained_on, Stocks):
+        return _on_another_stock(forecaster.of(prices.symbol), prices, trained_on)
     training = dataset_of(forecaster.config, trained_on)
     first, last = _training_span(training)
     everything = np.arange(len(dataset), dtype=np.int32)
@@ -140,6 +153,83 @@ def _on_others(forecaster: Forecaster, prices: Prices) -> Evaluation:
     folder = forecaster.run.evaluations / runs.series_name(prices)
     result = _evaluate(forecaster, dataset, prices, sets, everything, folder, trained_on=training)
     return dataclasses.replace(result, overlap=overlap)
+
+
+def _on_own_stocks(forecaster: Forecaster, stocks: Stocks) -> Evaluation:
+    """Score the sets of all stocks together, and the test set of each."""
+    dataset = dataset_of(forecaster.config, stocks)
+    sets = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
+    sets = {name: examples for name, examples in sets.items() if len(examples)}
+    scores, errors = {}, {}
+    for name, examples in sets.items():
+        predicted = forecaster.predict_examples(dataset, examples)
+        scores[name] = _pooled_score(dataset, examples, predicted)
+        actual = dataset.to_prices(dataset.labels(examples), examples)
+        error = price_error(actual, dataset.to_prices(predicted, examples))
+        # Stocks have other prices: only the relative error has a meaning for all.
+        errors[name] = dataclasses.replace(error, rmse=math.nan)
+    tested = [stock for stock in dataset.stocks if len(stock.test)]
+    compared, tables, days = {}, {}, {}
+    for stock in tested:
+        predicted = forecaster.of(stock.symbol).predict_examples(stock, stock.test)
+        baselines = fit_baselines(stock)
+        compared[stock.symbol] = _compare("test", stock, stock.test, predicted, baselines, stock)
+        tables[stock.symbol] = _prediction_table(stock, stock.test, predicted)
+        days[stock.symbol] = _days(stock, stock.test)
+    shown = dataset.shown.symbol
+    table = pd.concat(tables, names=["symbol"]).reset_index("symbol")
+    result = Evaluation(
+        scores,
+        errors,
+        table,
+        (),
+        dropout=_dropout(forecaster, dataset, scores["train"].mse),
+        comparison=pool(compared, days),
+    )
+    folder = forecaster.folder_in(forecaster.run.folder)
+    files = _write(folder, forecaster, dataset, stocks, result, drawn=shown)
+    return dataclasses.replace(result, files=files)
+
+
+def _pooled_score(
+    dataset: StocksDataSet, examples: NDArray[np.integer], predicted: NDArray[np.floating]
+) -> Score:
+    losses = [
+        np.mean((values - dataset.labels(examples)) ** 2, axis=1)
+        for values in (predicted, dataset.persistence(examples))
+    ]
+    return pooled_score(losses[0], losses[1], _days(dataset, examples))
+
+
+def _days(dataset: StockDataSet, examples: NDArray[np.integer]) -> NDArray[np.datetime64]:
+    """(k,): the days on which the labels end."""
+    return dataset.label_dates(examples)[:, -1].astype("datetime64[D]")
+
+
+def _on_another_stock(forecaster: Forecaster, prices: Prices, trained_on: Stocks) -> Evaluation:
+    """Score a model of several stocks on one; baselines are fitted on this one's own training."""
+    training = dataset_of(forecaster.config, trained_on)
+    stock = training.cut(prices)
+    everything = np.arange(len(stock), dtype=np.int32)
+    sets: dict[str, NDArray[np.integer]] = {"all": everything}
+    overlap = None
+    oldest = [each.input_dates(each.train[:1]).min() for each in training.stocks]
+    first, end = min(oldest), training.cutoff
+    if (within := (prices.dates >= first) & (prices.dates < end)).any():
+        sets = {UNTIL_END: np.setdiff1d(everything, stock.test), AFTER_END: stock.test}
+        sets = {name: examples for name, examples in sets.items() if len(examples)}
+        overlap = (
+            f"overlap: {int(within.sum()):,} of {len(prices):,} prices lie in the training's "
+            f"span, {_day(first)} to the day before {end}"
+        )
+        if prices.symbol in trained_on.symbols:
+            shared = _shared(prices, trained_on[prices.symbol], within)
+            overlap += f"; {shared:,} of them are the prices that it was trained on"
+    folder = forecaster.run.evaluations / runs.series_name(prices)
+    fitted = stock if len(stock.train) else None
+    result = _evaluate(forecaster, stock, prices, sets, everything, folder, trained_on=fitted)
+    unseen = forecaster.describe_unseen(prices.symbol)
+    return dataclasses.replace(result, overlap=overlap, unseen=unseen)
 
 
 def _training_span(dataset: StockDataSet) -> tuple[np.datetime64, np.datetime64]:
@@ -171,7 +261,7 @@ def _evaluate(
     shown: NDArray[np.integer],
     folder: Path,
     *,
-    trained_on: StockDataSet,
+    trained_on: StockDataSet | None,
 ) -> Evaluation:
     """Score each set; write and draw the predictions of the examples `shown`."""
     predicted = {
@@ -192,17 +282,12 @@ def _evaluate(
     newest = np.concatenate(list(predicted.values()))[-len(shown) :]
     table = _prediction_table(dataset, shown, newest)
     last = list(sets)[-1]
-    baselines = fit_baselines(trained_on)
-    compared = _compare(last, dataset, sets[last], predicted[last], baselines, trained_on)
+    compared = None
+    if trained_on is not None:
+        baselines = fit_baselines(trained_on)
+        compared = _compare(last, dataset, sets[last], predicted[last], baselines, trained_on)
     result = Evaluation(scores, errors, table, (), comparison=compared)
-    folder = forecaster.folder_in(folder)
-    try:
-        files = _write(folder, forecaster, dataset, prices, result)
-    except OSError as error:
-        raise UserError(
-            f"cannot write to {folder}: {error.strerror}; make it writable or make room, or "
-            "evaluate a copy of the run elsewhere"
-        ) from error
+    files = _write(forecaster.folder_in(folder), forecaster, dataset, prices, result)
     return dataclasses.replace(result, files=files)
 
 
@@ -244,8 +329,32 @@ def _write(
     folder: Path,
     forecaster: Forecaster,
     dataset: StockDataSet,
-    prices: Prices,
+    prices: Prices | Stocks,
     result: Evaluation,
+    *,
+    drawn: str | None = None,
+) -> tuple[Path, ...]:
+    """Write the files of an evaluation; of several stocks, `drawn` is that of the pictures.
+
+    Raises:
+        UserError: they cannot be written.
+    """
+    try:
+        return _write_files(folder, forecaster, dataset, prices, result, drawn)
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {folder}: {error.strerror}; make it writable or make room, or "
+            "evaluate a copy of the run elsewhere"
+        ) from error
+
+
+def _write_files(
+    folder: Path,
+    forecaster: Forecaster,
+    dataset: StockDataSet,
+    prices: Prices | Stocks,
+    result: Evaluation,
+    drawn: str | None,
 ) -> tuple[Path, ...]:
     table = result.predictions
     folder.mkdir(parents=True, exist_ok=True)
@@ -256,8 +365,7 @@ def _write(
             "final_predictions.csv",
             "predictions_normalized.png" if dataset.normalized else "predictions.png",
             "predictions_price.png",
-            "comparison.json",
-            "comparison.csv",
+            *(("comparison.json", "comparison.csv") if result.comparison else ()),
         )
     )
     content = {
@@ -278,9 +386,10 @@ def _write(
     with atomic_write(files[1]) as part:
         table.to_csv(part, index=False)
     units = "change from the last known price" if dataset.normalized else "price"
+    rows = table if drawn is None else table[table["symbol"] == drawn]
     for path, suffix, ylabel in ((files[2], "", units), (files[3], "_price", "price")):
-        title = f"{prices.symbol}: {forecaster.title}"
-        figure = predictions_figure(table, suffix, title=title, ylabel=ylabel)
+        title = f"{drawn or prices.symbol}: {forecaster.title}"
+        figure = predictions_figure(rows, suffix, title=title, ylabel=ylabel)
         with atomic_write(path) as part:
             figure.savefig(part)
     if result.comparison is not None:

@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 import stock_rnn.network  # noqa: F401  Its layers are then known to `load_model`.
 from stock_rnn.config import Config
-from stock_rnn.data import StockDataSet, base_prices, series_of
+from stock_rnn.data import StockDataSet, StocksDataSet, base_prices, series_of
+from stock_rnn.data.stocks import UNSEEN_ROW
 from stock_rnn.errors import UserError
 from stock_rnn.prices import Prices
 from stock_rnn.training import runs
@@ -34,14 +35,36 @@ class Forecaster:
     Attributes:
         run: where it comes from.
         config: the settings it was trained with.
-        model: a Keras model, (batch, T, N) -> (batch, N).
+        model: a Keras model, (batch, T, N) -> (batch, N); with an embedding of stocks it also
+            reads the embedding's row, (batch,).
         which: "last" or "best", as in `load_run`.
+        symbols: the stocks that the run was trained on, if they were several.
+        row: of the embedding, for windows of which no stock is known.
     """
 
     run: Run
     config: Config
     model: keras.Model
     which: str = "last"
+    symbols: tuple[str, ...] = ()
+    row: int = UNSEEN_ROW
+
+    def of(self, symbol: str) -> Forecaster:
+        """The same for a stock: with its row of the embedding, or that for unseen stocks."""
+        known = symbol in self.symbols
+        row = self.symbols.index(symbol) + 1 if known else UNSEEN_ROW
+        return dataclasses.replace(self, row=row)
+
+    def describe_unseen(self, symbol: str) -> str | None:
+        """One line on a stock that is not among the several of the training; None if it is."""
+        if not self.symbols or symbol in self.symbols:
+            return None
+        how = (
+            "the embedding's row for unseen stocks stands for it, the mean of theirs"
+            if self.config.embedded
+            else "the network has no embedding, and treats it as one of them"
+        )
+        return f"{symbol} is not among the {len(self.symbols)} stocks of the training: {how}"
 
     @property
     def title(self) -> str:
@@ -58,7 +81,8 @@ class Forecaster:
         Args:
             prices: (m,), oldest first, m >= T·N + 1 if the run is normalized,
                 else T·N; the newest ones are used. Of `Prices` the closes, and the opens
-                in turn with them if the run was trained so.
+                in turn with them if the run was trained so. With an embedding their symbol
+                tells the row; of other prices it is `row`.
 
         Returns:
             (N,) prices.
@@ -68,7 +92,8 @@ class Forecaster:
                 prices where the run reads them.
         """
         inputs, last = self.newest_windows(prices)
-        predicted = self.predict_windows(inputs)[0]
+        stock = self.of(prices.symbol) if isinstance(prices, Prices) else self
+        predicted = stock.predict_windows(inputs)[0]
         return (predicted + 1.0) * last if self.config.normalized else predicted
 
     def newest_windows(self, prices: Prices | ArrayLike) -> tuple[NDArray[np.float64], float]:
@@ -108,33 +133,47 @@ class Forecaster:
         """Predictions (k, N) for examples of a data set, in the units of its labels.
 
         Args:
-            dataset: whose units the model was trained in.
+            dataset: whose units the model was trained in; of the run's several stocks, or of
+                one, which `row` is of.
             examples: (k,), k >= 1.
             dropout: whether it is on, as in training; the same masks each time.
         """
         if dropout:
             self.begin_masks()
-        parts = [
-            self.predict_windows(dataset.inputs(examples[start : start + _BATCH]), dropout=dropout)
-            for start in range(0, len(examples), _BATCH)
-        ]
+        parts = []
+        for start in range(0, len(examples), _BATCH):
+            part = examples[start : start + _BATCH]
+            rows = dataset.rows(part) if isinstance(dataset, StocksDataSet) else None
+            parts.append(self.predict_windows(dataset.inputs(part), rows, dropout=dropout))
         return np.concatenate(parts)
 
     def predict_windows(
-        self, windows: NDArray[np.floating], *, dropout: bool = False
+        self,
+        windows: NDArray[np.floating],
+        rows: NDArray[np.int32] | None = None,
+        *,
+        dropout: bool = False,
     ) -> NDArray[np.float64]:
         """Predictions (k, N) for inputs (k, T, N).
 
         Args:
             windows: in the units that the network reads.
+            rows: (k,), of the embedding if the network has one; without them that of the
+                forecaster's own stock.
             dropout: whether it is on; then each row has masks of its own, others each time.
         """
-        if dropout:
-            return self._predict_with_dropout(windows)
-        return self.model.predict_on_batch(windows.astype(np.float32)).astype(np.float64)
+        predict = self._predict_with_dropout if dropout else self.model.predict_on_batch
+        return np.asarray(predict(self._read(windows, rows)), np.float64)
 
-    def _predict_with_dropout(self, windows: NDArray[np.floating]) -> NDArray[np.float64]:
-        return self.model(windows.astype(np.float32), training=True).numpy().astype(np.float64)
+    def _read(self, windows: NDArray[np.floating], rows: NDArray[np.int32] | None = None) -> Any:
+        """What the model reads: windows, and rows of the embedding if it has one."""
+        if not self.config.embedded:
+            return windows.astype(np.float32)
+        rows = np.full(len(windows), self.row, np.int32) if rows is None else rows
+        return [windows.astype(np.float32), rows]
+
+    def _predict_with_dropout(self, inputs: Any) -> NDArray[np.float32]:
+        return np.asarray(self.model(inputs, training=True))
 
     def begin_masks(self) -> None:
         """Seed dropout anew: a loaded model draws other masks each time it is loaded."""
@@ -174,7 +213,9 @@ def load_run(
     paths = {"last": run.model, "best": run.best_model}
     if which not in paths:
         raise UserError(f"--model must be one of last, best. Received: {which!r}")
-    return Forecaster(run, record.config, _load_model(paths[which], record.config), which)
+    model = _load_model(paths[which], record.config)
+    symbols = tuple(stock["symbol"] for stock in record.data.get("stocks", ()))
+    return Forecaster(run, record.config, model, which, symbols)
 
 
 def _load_model(path: Path, config: Config) -> keras.Model:
@@ -188,7 +229,9 @@ def _load_model(path: Path, config: Config) -> keras.Model:
             if sum(member.file_size for member in archive.infolist()) > _MAX_UNPACKED_BYTES:
                 raise ValueError("it unpacks to more than 8 GiB")
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    wanted = (None, config.num_steps, config.input_size), (None, config.input_size)
+    windows: Any = (None, config.num_steps, config.input_size)
+    reads = [windows, (None,)] if config.embedded else windows
+    wanted = reads, (None, config.input_size)
     found: tuple[Any, Any] = (model.input_shape, model.output_shape)
     if found != wanted:
         raise UserError(f"{path} maps {found[0]} to {found[1]}; its run says {wanted}")

@@ -37,12 +37,19 @@ def describe_gradient_flow(forecaster: Forecaster) -> tuple[list[str], list[Path
         best epoch's model in `best/`.
 
     Raises:
-        UserError: the run's prices are damaged, or its folder cannot be written.
+        UserError: the network has an embedding of stocks, the run's prices are damaged, or its
+            folder cannot be written.
     """
     config = forecaster.config
-    sample = dataset_of(config, runs.read_prices(forecaster.run)).curvature_sample(EXAMPLES)
+    if config.embedded:
+        raise UserError(
+            f"{forecaster.run.folder} has an embedding of stocks, which --gradient-flow does not "
+            "know: leave it out"
+        )
+    dataset = dataset_of(config, runs.read_prices(forecaster.run))
+    sample = dataset.curvature_sample(EXAMPLES)
     keras.utils.set_random_seed(config.seed)
-    models = {"initial": network_of(config), "trained": forecaster.model}
+    models = {"initial": network_of(config, dataset), "trained": forecaster.model}
     flows = {when: GradientProbe(model, *sample).measure() for when, model in models.items()}
     lines = [
         f"gradient of the loss on {len(sample[0]):,} training examples, dropout off; its norm by "

@@ -12,7 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from stock_rnn.config import INTERVAL_STEP, NO_DROPOUT, Config
-from stock_rnn.data import StockDataSet, dataset_of
+from stock_rnn.data import StockDataSet, StocksDataSet, dataset_of
+from stock_rnn.data.stocks import UNSEEN_ROW
 from stock_rnn.errors import UserError
 from stock_rnn.forecasting.baselines import label_starts, series
 from stock_rnn.forecasting.forecaster import Forecaster
@@ -24,8 +25,9 @@ from stock_rnn.forecasting.intervals import (
     dropout_reach,
 )
 from stock_rnn.forecasting.metrics import Score, score
+from stock_rnn.forecasting.pooling import pooled_score
 from stock_rnn.forecasting.trading_days import TradingDays, next_trading_days
-from stock_rnn.prices import Prices
+from stock_rnn.prices import Prices, Stocks
 from stock_rnn.training import runs
 
 FloatArray = NDArray[np.float64]
@@ -53,7 +55,9 @@ class NextPrices:
         coverage: of the intervals.
         intervals: one line on what the intervals come from.
         days: the calendar.
-        score: of the model on its test examples, one window ahead.
+        score: of the model on its test examples, one window ahead; of several stocks on those of
+            this one, or of all for a stock that is not among them.
+        unseen: one line on a stock that is not among the several of the training; None if it is.
     """
 
     run: str
@@ -64,6 +68,7 @@ class NextPrices:
     intervals: str
     days: TradingDays
     score: Score
+    unseen: str | None = None
 
     @property
     def verdict(self) -> str:
@@ -87,6 +92,7 @@ class NextPrices:
             "skill": skill if math.isfinite(skill) else None,
             "skill_interval": list(ends) if np.isfinite(ends).all() else None,
             "verdict": self.verdict,
+            **({"unseen": self.unseen} if self.unseen else {}),
             "notice": NOTICE,
             "predictions": [
                 {name: None if value != value else value for name, value in row.items()}
@@ -115,6 +121,10 @@ def predict_next(
     probability (split-conformal prediction; Lei et al. 2018, section 2.2); markets only come
     near to that. Other kinds of intervals have other q_h, as `next_reach` says.
 
+    Of a run of several stocks the test examples are those of the one that is predicted. For
+    another stock the embedding's row for unseen stocks is read, and the errors are those that the
+    model makes with this row on the test examples of all.
+
     Args:
         forecaster: as `load_run` gives it.
         prices: what is to be followed; the newest T·N + 1 are read.
@@ -129,12 +139,54 @@ def predict_next(
             is not positive, the run's own prices are damaged, or intervals by dropout are asked
             for of a run without it.
     """
+    training = dataset_of(forecaster.config, runs.read_prices(forecaster.run))
+    kind = Intervals(method=intervals, coverage=coverage, step=step)
+    return _predict_next(forecaster, prices, training, horizon, kind, calendar)
+
+
+def predict_stocks(
+    forecaster: Forecaster,
+    stocks: Stocks,
+    *,
+    horizon: int | None = None,
+    coverage: float = 0.9,
+    intervals: str = "conformal",
+    step: float = INTERVAL_STEP,
+    calendar: str | None = None,
+) -> tuple[NextPrices, ...]:
+    """Predict the next trading days of several stocks, each as `predict_next` does.
+
+    Args:
+        forecaster: of a run of several stocks.
+        stocks: what is to be followed.
+        horizon, coverage, intervals, step, calendar: as of `predict_next`.
+
+    Raises:
+        UserError: as `predict_next`.
+    """
+    training = dataset_of(forecaster.config, runs.read_prices(forecaster.run))
+    kind = Intervals(method=intervals, coverage=coverage, step=step)
+    return tuple(
+        _predict_next(forecaster, prices, training, horizon, kind, calendar)
+        for prices in stocks.prices
+    )
+
+
+def _predict_next(
+    forecaster: Forecaster,
+    prices: Prices,
+    training: StockDataSet,
+    horizon: int | None,
+    kind: Intervals,
+    calendar: str | None,
+) -> NextPrices:
+    """As `predict_next`, with the run's own data set."""
     config = forecaster.config
+    forecaster = forecaster.of(prices.symbol)
     a_day = 2 if config.open_and_close else 1
     horizon = -(-config.input_size // a_day) if horizon is None else horizon
     if not 1 <= horizon <= MAX_HORIZON:
         raise UserError(f"--horizon must be 1 to {MAX_HORIZON} days. Received: {horizon}")
-    kind = Intervals(method=intervals, coverage=coverage, step=step)
     if kind.method == "dropout" and not config.has_dropout:
         raise UserError(f"{forecaster.run.folder} {NO_DROPOUT}")
     needed = config.num_steps * config.input_size + config.normalized
@@ -153,8 +205,15 @@ def predict_next(
             f"{int(np.argmin(np.isfinite(predicted) & (predicted > 0))) + 1}: take a shorter "
             "--horizon, or train again"
         )
-    dataset = dataset_of(config, runs.read_prices(forecaster.run))
-    errors = errors_ahead(forecaster, dataset, dataset.test, steps)
+    measured = _measured(training, prices.symbol)
+    if kind.method == "adaptive" and len(measured) > 1:
+        raise UserError(
+            f"--intervals adaptive needs test errors of {prices.symbol} itself, in the order of "
+            "time: take conformal"
+        )
+    errors = np.concatenate(
+        [errors_ahead(forecaster, each, each.test, steps) for each in measured if len(each.test)]
+    )
     reach, counts = next_reach(forecaster, inputs, last, errors, kind)
     table = pd.DataFrame(
         {
@@ -173,11 +232,22 @@ def predict_next(
         prices=prices,
         last_price=last,
         table=table,
-        coverage=coverage,
-        intervals=_describe_intervals(config, dataset, prices, kind, reach),
+        coverage=kind.coverage,
+        intervals=_describe_intervals(config, measured, training, prices, kind, reach),
         days=days,
-        score=_test_score(forecaster, dataset),
+        score=_test_score(forecaster, measured),
+        unseen=forecaster.describe_unseen(prices.symbol),
     )
+
+
+def _measured(training: StockDataSet, symbol: str) -> tuple[StockDataSet, ...]:
+    """The data sets on whose test examples the errors of a stock's predictions are measured."""
+    if not isinstance(training, StocksDataSet):
+        return (training,)
+    row = training.row(symbol)
+    known = training.stocks[row - 1 : row] if row != UNSEEN_ROW else ()
+    # A stock that ended before the test began has no errors of its own.
+    return known if any(len(stock.test) for stock in known) else training.stocks
 
 
 def predict_ahead(
@@ -309,12 +379,18 @@ def _counts(errors: FloatArray) -> NDArray[np.int64]:
 
 
 def _describe_intervals(
-    config: Config, dataset: StockDataSet, prices: Prices, kind: Intervals, reach: FloatArray
+    config: Config,
+    measured: tuple[StockDataSet, ...],
+    training: StockDataSet,
+    prices: Prices,
+    kind: Intervals,
+    reach: FloatArray,
 ) -> str:
-    count = f"{len(dataset.test):,} test examples"
+    count = f"{sum(len(each.test) for each in measured):,} test examples"
     if np.isnan(reach).all():
         return f"no intervals: {count} are too few for {100 * kind.coverage:g} %"
-    other = "" if dataset.symbol == prices.symbol else f" of {dataset.symbol}, not {prices.symbol}"
+    symbol = training.symbol if len(measured) > 1 else measured[0].symbol
+    other = "" if symbol == prices.symbol else f" of {symbol}, not {prices.symbol}"
     ended = int(np.isnan(reach).sum())
     without = f"; too few for the last {ended}" if ended else ""
     # Of a random split, what follows a test example may have been trained on.
@@ -330,6 +406,17 @@ def _describe_intervals(
     )
 
 
-def _test_score(forecaster: Forecaster, dataset: StockDataSet) -> Score:
-    predicted = forecaster.predict_examples(dataset, dataset.test)
-    return score(dataset.labels(dataset.test), predicted, dataset.persistence(dataset.test))
+def _test_score(forecaster: Forecaster, measured: tuple[StockDataSet, ...]) -> Score:
+    if len(measured) == 1:
+        (dataset,) = measured
+        predicted = forecaster.predict_examples(dataset, dataset.test)
+        return score(dataset.labels(dataset.test), predicted, dataset.persistence(dataset.test))
+    losses, reference, days = [], [], []
+    for dataset in measured:
+        if len(dataset.test):
+            labels = dataset.labels(dataset.test)
+            predicted = forecaster.predict_examples(dataset, dataset.test)
+            losses.append(np.mean((predicted - labels) ** 2, axis=1))
+            reference.append(np.mean((dataset.persistence(dataset.test) - labels) ** 2, axis=1))
+            days.append(dataset.label_dates(dataset.test)[:, -1].astype("datetime64[D]"))
+    return pooled_score(*map(np.concatenate, (losses, reference, days)))

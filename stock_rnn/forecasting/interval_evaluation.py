@@ -55,11 +55,14 @@ def evaluate_intervals(forecaster: Forecaster, kind: Intervals) -> dict[str, Int
 
     Raises:
         UserError: intervals by dropout are asked for of a run without it, there are fewer than
-            two test examples, a forecast is not finite, or the run's prices are damaged.
+            two test examples, the run is of several stocks, a forecast is not finite, or the
+            run's prices are damaged.
     """
     folder = forecaster.run.folder
     if kind.method == "dropout" and not forecaster.config.has_dropout:
         raise UserError(f"{folder} {NO_DROPOUT}")
+    if forecaster.config.several:
+        raise UserError(f"{folder} is of several stocks: --intervals judges those of one")
     dataset = dataset_of(forecaster.config, runs.read_prices(forecaster.run))
     examples, first = dataset.test, len(dataset.test) // 2
     if not first:

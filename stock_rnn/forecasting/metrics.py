@@ -112,8 +112,21 @@ def score(
     """
     errors = np.mean((np.asarray(predicted, np.float64) - actual) ** 2, axis=1)
     reference = np.mean((np.asarray(persistence, np.float64) - actual) ** 2, axis=1)
+    return score_of_losses(errors, reference, examples=len(errors), seed=seed)
+
+
+def score_of_losses(
+    errors: NDArray[np.floating], reference: NDArray[np.floating], *, examples: int, seed: int = 0
+) -> Score:
+    """Score a forecast by its squared errors and those of persistence.
+
+    Args:
+        errors, reference: (k,), of examples, or means over some of one day, in order of time.
+        examples: how many there are.
+        seed: of the bootstrap, which is that of `score`.
+    """
     return Score(
-        examples=len(errors),
+        examples=examples,
         mse=float(errors.mean()),
         persistence_mse=float(reference.mean()),
         skill=_skill(errors, reference),

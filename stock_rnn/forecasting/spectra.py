@@ -24,6 +24,7 @@ from stock_rnn.forecasting.forecaster import Forecaster
 from stock_rnn.forecasting.progress import Watched
 from stock_rnn.training import runs
 from stock_rnn.training.runs.reading import reading
+from stock_rnn.training.second_order import inputs_of
 
 _log = logging.getLogger("stock_rnn.forecasting.spectra")
 
@@ -83,7 +84,9 @@ def training_loss(forecaster: Forecaster) -> HessianOperator:
         UserError: the run's prices cannot be read or are damaged.
     """
     dataset = dataset_of(forecaster.config, runs.read_prices(forecaster.run))
-    inputs, labels = dataset.curvature_sample(forecaster.config.hessian_samples)
+    _, labels = dataset.curvature_sample(forecaster.config.hessian_samples)
+    examples = dataset.spaced_examples(forecaster.config.hessian_samples)
+    inputs = inputs_of(forecaster.model, dataset, examples)
     check = not forecaster.config.has_kinks
     return HessianOperator(forecaster.model, "mse", inputs, labels, check=check)
 

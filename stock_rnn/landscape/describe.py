@@ -42,10 +42,15 @@ def describe_landscape(
         Lines for the terminal, and the files written.
 
     Raises:
-        UserError: the network is too large, the other is not of its shape or its units are not
-            known, no weights were kept for the path, plotly is missing, the run's files are
+        UserError: a network has an embedding of stocks, or is too large, the other is not of its
+            shape or its units are not known, no weights were kept for the path, plotly is missing, the run's files are
             damaged, or its folder cannot be written.
     """
+    for each in (forecaster, other):
+        if each is not None and each.config.embedded:
+            raise UserError(
+                f"{each.run.folder} has an embedding of stocks, which landscape does not know"
+            )
     if request.html:
         refuse_without_plotly()
     if (count := forecaster.model.count_params()) > MOST_WEIGHTS:

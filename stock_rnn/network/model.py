@@ -9,6 +9,9 @@ import keras
 from stock_rnn.network.cells import make_cell
 from stock_rnn.network.layer_norm import LayerNormalization
 
+#: The layer whose weights are the embedding of stocks, and the one that joins it to the windows.
+EMBEDDING, JOINED = "symbol_embedding", "windows_and_symbol"
+
 #: The layer whose output TensorBoard shows as a histogram.
 LAST_OUTPUT = "last_lstm_output"
 
@@ -28,6 +31,8 @@ def build_model(
     init: str = "keras",
     unroll: bool | None = None,
     norm: str = "none",
+    symbols: int = 0,
+    embed_size: int = 0,
     **cell_options: Any,
 ) -> keras.Model:
     """(batch, T, N) -> (batch, N): the network of the report's section 4.3.3.
@@ -55,6 +60,10 @@ def build_model(
         unroll: whether time steps are unrolled in the graph; None decides by the size
             of the graph.
         norm: "none", "layer" or "batch".
+        symbols, embed_size: n and E. If both are above 0, there is a second input, (batch,)
+            int32: a row of a trained embedding (n + 1, E), initially U(-1, 1). The row is repeated
+            over the T steps and joined to the windows, so that the first layer reads N + E numbers
+            a step. Row 0 is for stocks that are not among the n.
         cell_options: those of `make_cell` that have a default there.
 
     Returns:
@@ -68,9 +77,12 @@ def build_model(
     if unroll is None:
         unroll = num_steps * num_layers <= _MAX_UNROLLED_CELLS
     inputs = keras.Input((num_steps, input_size), name="windows")
-    x = inputs
+    x, read, first_width = inputs, inputs, input_size
+    if symbols and embed_size:
+        x, read = _joined(inputs, symbols, embed_size)
+        first_width += embed_size
     for layer in range(num_layers):
-        width = input_size if layer == 0 else lstm_size
+        width = first_width if layer == 0 else lstm_size
         last = layer == num_layers - 1
         x = keras.layers.RNN(
             make_cell(cell, width, lstm_size, init, **cell_options),
@@ -89,7 +101,7 @@ def build_model(
         bias_initializer=keras.initializers.Constant(0.1),
         name="head",
     )
-    return keras.Model(inputs, head(x), name="stock_rnn")
+    return keras.Model(read, head(x), name="stock_rnn")
 
 
 def _norm(norm: str, name: str) -> keras.layers.Layer:
@@ -102,3 +114,17 @@ def _norm(norm: str, name: str) -> keras.layers.Layer:
     if norm not in norms:
         raise ValueError(f"norm must be one of none, {', '.join(norms)}. Received: {norm!r}")
     return norms[norm](name=name)
+
+
+def _joined(windows: keras.KerasTensor, symbols: int, embed_size: int) -> tuple[Any, Any]:
+    """The windows with the embedding of their stock at each step; and both inputs."""
+    symbol = keras.Input((), dtype="int32", name="symbol")
+    embedding = keras.layers.Embedding(
+        symbols + 1,
+        embed_size,
+        embeddings_initializer=keras.initializers.RandomUniform(-1.0, 1.0),
+        name=EMBEDDING,
+    )
+    tiled = keras.layers.RepeatVector(windows.shape[1], name="symbol_tiled")(embedding(symbol))
+    joined = keras.layers.Concatenate(name=JOINED)([windows, tiled])
+    return joined, [windows, symbol]

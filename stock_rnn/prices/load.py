@@ -34,7 +34,8 @@ def load_prices(
             the CSV if one is named, else ^GSPC.
         source: One of `stock_rnn.prices.sources.SOURCES`. "bundled": ^GSPC and ^IXIC,
             1999-01-04 to 2018-12-31, without a network. "csv": the file `csv`. "yahoo":
-            Yahoo Finance, cached. "auto": the CSV if one is named, else bundled if it
+            Yahoo Finance, cached. "skfolio": 20 US stocks, 1990 to 2022, of the package of
+            that name. "auto": the CSV if one is named, else bundled if it
             has the symbol on every day asked for, else Yahoo. A source that fails is
             never replaced by another.
         csv: A file with a header, a date column and a close column; docs/prices.md says
@@ -104,6 +105,11 @@ def _check_no_columns(source: str, columns: Mapping[str, str | None]) -> None:
 def _read(source: str, symbol: str, span: Span) -> RawPrices:
     if source == "bundled":
         return bundled.read_bundled(symbol)
+    if source == "skfolio":
+        # Imported here: pandas takes long, and other sources do not need it.
+        from stock_rnn.prices.skfolio import read_skfolio
+
+        return read_skfolio(symbol)
     # Imported here: yfinance takes long.
     from stock_rnn.prices.yahoo import read_yahoo
 

@@ -28,7 +28,7 @@ class Prices:
 
     Attributes:
         symbol: As the source spells it, e.g. "^GSPC".
-        source: "bundled", "csv" or "yahoo".
+        source: "bundled", "csv", "yahoo" or "skfolio".
         dates: datetime64[s], shape (n,), strictly ascending, the exchange's
             local time without a time zone.
         close: float64, shape (n,), in the quote currency or index points,

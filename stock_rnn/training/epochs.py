@@ -11,8 +11,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from stock_rnn.curvature.keras_private import forgotten_gradients
-from stock_rnn.data import StockDataSet, epoch_order
+from stock_rnn.data import StockDataSet, StocksDataSet, epoch_order
 from stock_rnn.data.splits import IntArray
+from stock_rnn.network import EMBEDDING, JOINED
 
 # Dropout masks are drawn for many batches at once, in at most so many bytes.
 _MASK_BYTES = 2**26
@@ -43,8 +44,8 @@ class EpochTrainer:
     batch is filled up with examples of weight zero.
 
     Args:
-        model: a chain of layers, as `build_model` makes it; compiled, with its optimizer
-            built. Its mean squared error is minimized.
+        model: a chain of layers, or an embedding and a chain, as `build_model` makes it; compiled,
+            with its optimizer built. Its mean squared error is minimized.
         dataset: what it is trained and tested on.
         batch_size, shuffle, seed: as in `epoch_order`.
 
@@ -61,6 +62,10 @@ class EpochTrainer:
         self._seed = seed
         self._width = min(batch_size, len(dataset.train))
         self._windows = tf.constant(dataset.windows, dtype=tf.float32)
+        self._embedding: keras.layers.Embedding | None = None
+        self._chain = model.layers[1:]
+        if len(model.inputs) > 1:
+            self._read_symbols(dataset)
         self._num_steps = dataset.num_steps
         self._dropouts = [at for at in model.layers if isinstance(at, keras.layers.Dropout)]
         values = sum(int(np.prod(layer.output.shape[1:])) for layer in self._dropouts)
@@ -73,6 +78,14 @@ class EpochTrainer:
         self._build_graphs()
         self._compiled_from = _compiled_from(model)
         self._compiled_step: Any = None
+
+    def _read_symbols(self, dataset: StockDataSet) -> None:
+        """Prepare for a model with an embedding: its rows, and the chain after it."""
+        assert isinstance(dataset, StocksDataSet)
+        self._rows = tf.constant(dataset.rows_of_windows())
+        self._embedding = self.model.get_layer(EMBEDDING)
+        joined = self.model.get_layer(JOINED)
+        self._chain = self.model.layers[self.model.layers.index(joined) + 1 :]
 
     def _build_graphs(self) -> None:
         rows = (self._chunk, self._width)
@@ -152,18 +165,26 @@ class EpochTrainer:
                 predicted = self._forward(x, [mask[batch] for mask in masks], weights[batch] > 0)
                 error = tf.reduce_sum(_squared_error(predicted, y) * weights[batch])
                 loss = error / tf.reduce_sum(weights[batch])
-            self.model.optimizer.apply(tape.gradient(loss, variables), variables)
+            # That of an embedding comes in parts, a row for each example. Keras's RMSprop and Adam
+            # would square the parts one by one, and not their sum. Others stay as they are.
+            gradients = [tf.convert_to_tensor(each) for each in tape.gradient(loss, variables)]
+            self.model.optimizer.apply(gradients, variables)
             return batch + 1, total + error
 
         return _over_batches(one_batch, count)
 
-    def _forward(self, x: tf.Tensor, masks: list[tf.Tensor], present: tf.Tensor) -> tf.Tensor:
+    def _forward(self, x: Any, masks: list[tf.Tensor], present: tf.Tensor) -> tf.Tensor:
         """The model's predictions with the given masks in place of its dropout layers.
 
         Batches are normalized by the examples that are `present`: not by what fills a row up.
         """
         remaining = iter(masks)
-        for layer in self.model.layers[1:]:
+        if self._embedding is not None:
+            # What Keras's three layers do, in fewer operations.
+            windows, rows = x
+            each = tf.expand_dims(tf.gather(self._embedding.embeddings.value, rows), 1)
+            x = tf.concat([windows, tf.tile(each, [1, self._num_steps, 1])], axis=2)
+        for layer in self._chain:
             if layer in self._dropouts:
                 x = x * (tf.cast(next(remaining), x.dtype) / (1 - layer.rate))
             elif isinstance(layer, keras.layers.BatchNormalization):
@@ -185,10 +206,13 @@ class EpochTrainer:
 
         return _over_batches(one_batch, tf.shape(examples)[0])
 
-    def _gather(self, examples: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Inputs (k, T, N) and labels (k, N) of k examples."""
+    def _gather(self, examples: tf.Tensor) -> tuple[Any, tf.Tensor]:
+        """Inputs (k, T, N), with the stocks' rows (k,) if there are any; labels (k, N)."""
         steps = examples[:, None] + tf.range(self._num_steps)
-        return tf.gather(self._windows, steps), tf.gather(self._windows, examples + self._num_steps)
+        x = tf.gather(self._windows, steps)
+        if self._embedding is not None:
+            x = [x, tf.gather(self._rows, examples)]
+        return x, tf.gather(self._windows, examples + self._num_steps)
 
 
 def _compiled_from(model: keras.Model) -> float:

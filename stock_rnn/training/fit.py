@@ -18,7 +18,7 @@ from stock_rnn.config import SECOND_ORDER, Config
 from stock_rnn.curvature import HessianCallback
 from stock_rnn.curvature.tracking.callback import DEFAULT_NAME
 from stock_rnn.curvature.tracking.measurement import SCALARS, load_measurements
-from stock_rnn.data import StockDataSet
+from stock_rnn.data import StockDataSet, StocksDataSet
 from stock_rnn.files import atomic_write
 from stock_rnn.optimizers import make_optimizer
 from stock_rnn.training import runs
@@ -36,9 +36,10 @@ from stock_rnn.training.callbacks import (
     StopOnDivergence,
     StopOnInterrupt,
 )
+from stock_rnn.training.embedding import set_unseen_row, write_projector
 from stock_rnn.training.epochs import EpochTrainer
 from stock_rnn.training.hparams import write_hparams
-from stock_rnn.training.network import network_of
+from stock_rnn.training.network import inputs_of, network_of
 from stock_rnn.training.runs import Run
 from stock_rnn.training.runs.reading import reading
 from stock_rnn.training.second_order import SecondOrderTrainer
@@ -84,7 +85,7 @@ def fit(run: Run, config: Config, dataset: StockDataSet) -> None:
         learning_rate_decay(config),
         persistence,
         StopOnDivergence(config.init_learning_rate, first_loss),
-        *_curvature(run, config, dataset),
+        *_curvature(run, config, model, dataset),
         *_gradients(run, config, dataset, board),
         History(str(run.history)),
         board,
@@ -112,7 +113,7 @@ def fit(run: Run, config: Config, dataset: StockDataSet) -> None:
             checkpoint.epoch,
             checkpoint.best_epoch,
         )
-    _save(run, model, checkpoint)
+    _save(run, model, checkpoint, dataset)
 
 
 @contextlib.contextmanager
@@ -140,7 +141,7 @@ def compiled(config: Config, dataset: StockDataSet) -> tuple[keras.Model, Traine
     # Seeds come first: what follows draws from them, in this order.
     keras.utils.set_random_seed(config.seed)
     tf.config.experimental.enable_op_determinism()
-    model = network_of(config)
+    model = network_of(config, dataset)
     trained = keras.Model(model.inputs, model.outputs, name="trainer")
     optimizer = make_optimizer(
         config.optimizer,
@@ -199,7 +200,9 @@ def learning_rate_decay(config: Config) -> LearningRateDecay:
     )
 
 
-def _curvature(run: Run, config: Config, dataset: StockDataSet) -> list[HessianCallback]:
+def _curvature(
+    run: Run, config: Config, model: keras.Model, dataset: StockDataSet
+) -> list[HessianCallback]:
     if config.hessian_every == 0:
         return []
     if config.has_kinks:
@@ -208,7 +211,8 @@ def _curvature(run: Run, config: Config, dataset: StockDataSet) -> list[HessianC
             "eigenvalue is called certain",
             config.activation,
         )
-    inputs, labels = dataset.curvature_sample(config.hessian_samples)
+    _, labels = dataset.curvature_sample(config.hessian_samples)
+    inputs = inputs_of(model, dataset, dataset.spaced_examples(config.hessian_samples))
     return [
         HessianCallback(
             inputs,
@@ -293,12 +297,16 @@ def _of_this_version(row: dict[str, str], persistence: Persistence) -> dict[str,
     return {**added, **named}
 
 
-def _save(run: Run, model: keras.Model, checkpoint: Checkpoint) -> None:
+def _save(run: Run, model: keras.Model, checkpoint: Checkpoint, dataset: StockDataSet) -> None:
     """Save the best epoch's model, then the last one: with it the run is complete."""
     last = model.get_weights()
     model.set_weights(checkpoint.best_weights)
+    set_unseen_row(model)
     with atomic_write(run.best_model) as part:
         model.save(part)
     model.set_weights(last)
+    set_unseen_row(model)
+    if isinstance(dataset, StocksDataSet):
+        write_projector(run.logs, model, dataset.symbols, dataset.sectors)
     with atomic_write(run.model) as part:
         model.save(part)

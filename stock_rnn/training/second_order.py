@@ -9,7 +9,7 @@ from stock_rnn.config import Config
 from stock_rnn.curvature import HessianOperator
 from stock_rnn.data import StockDataSet
 from stock_rnn.errors import UserError
-from stock_rnn.training.network import network_of
+from stock_rnn.training.network import inputs_of, network_of
 
 #: The most weights of a network that Newton's method, which has the whole Hessian, is for.
 MOST_WEIGHTS = 2000
@@ -34,12 +34,16 @@ class SecondOrderTrainer:
         self, model: keras.Model, dataset: StockDataSet, *, loss: str, check: bool
     ) -> None:
         self.model = model
-        trained, monitored = (
-            tuple(of(examples).astype(np.float32) for of in (dataset.inputs, dataset.labels))
+        self._train_loss, self._monitored_loss = (
+            HessianOperator(
+                model,
+                loss,
+                inputs_of(model, dataset, examples),
+                dataset.labels(examples).astype(np.float32),
+                check=check,
+            )
             for examples in (dataset.train, dataset.monitored)
         )
-        self._train_loss = HessianOperator(model, loss, *trained, check=check)
-        self._monitored_loss = HessianOperator(model, loss, *monitored, check=check)
 
     def train(self, epoch: int) -> dict[str, float]:
         """Make one step, then validate or test.
@@ -59,13 +63,16 @@ class SecondOrderTrainer:
         return self._monitored_loss.loss()
 
 
-def refuse_large(config: Config) -> None:
+def refuse_large(config: Config, dataset: StockDataSet) -> None:
     """Refuse Newton's method for networks whose Hessian is too large.
+
+    Args:
+        config, dataset: of the training.
 
     Raises:
         UserError: the network has more than `MOST_WEIGHTS` weights.
     """
-    weights = network_of(config).count_params()
+    weights = network_of(config, dataset).count_params()
     if config.optimizer == "newton" and weights > MOST_WEIGHTS:
         raise UserError(
             f"--optimizer newton has the whole Hessian, for up to {MOST_WEIGHTS:,} weights, and "

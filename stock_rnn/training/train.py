@@ -10,7 +10,7 @@ from stock_rnn.config import SECOND_ORDER, Config
 from stock_rnn.data import StockDataSet, dataset_of, prices_of
 from stock_rnn.errors import UserError
 from stock_rnn.files import remove_part_files
-from stock_rnn.prices import Prices
+from stock_rnn.prices import Prices, Stocks
 from stock_rnn.settings import flag
 from stock_rnn.terminal import quiet_import
 from stock_rnn.training import runs
@@ -68,7 +68,7 @@ def train(
         resuming = resume and run.config.exists()
         if resuming:
             longer = _check_same(run, config)
-            prices = runs.read_prices(run)
+            prices: Prices | Stocks = runs.read_prices(run)
             _tell_of_another_csv(run, config, prices)
             runs.refuse_diverged(run)
             if run.complete and not longer:
@@ -97,7 +97,9 @@ def train(
     return run
 
 
-def _data(config: Config, prices: Prices | None = None) -> tuple[Prices, StockDataSet]:
+def _data(
+    config: Config, prices: Prices | Stocks | None = None
+) -> tuple[Prices | Stocks, StockDataSet]:
     """The prices, those of the configuration if none are given, and their data set.
 
     Raises:
@@ -113,7 +115,7 @@ def _data(config: Config, prices: Prices | None = None) -> tuple[Prices, StockDa
     if config.optimizer in SECOND_ORDER:
         with quiet_import():
             from stock_rnn.training.second_order import refuse_large
-        refuse_large(config)
+        refuse_large(config, dataset)
     return prices, dataset
 
 
@@ -153,7 +155,7 @@ def _check_same(run: Run, config: Config) -> bool:
     return longer
 
 
-def _tell_of_another_csv(run: Run, config: Config, ours: Prices) -> None:
+def _tell_of_another_csv(run: Run, config: Config, ours: Prices | Stocks) -> None:
     """Say so if the CSV of a run is no longer what the run was begun with."""
     if config.csv is None:
         return
@@ -170,6 +172,7 @@ def _tell_of_another_csv(run: Run, config: Config, ours: Prices) -> None:
     _log.warning("%s %s; the run goes on with its own prices, %s", config.csv, change, run.prices)
 
 
-def _describe(prices: Prices) -> str:
-    first, last = (prices.dates[i].astype("datetime64[D]") for i in (0, -1))
+def _describe(prices: Prices | Stocks) -> str:
+    dates = prices.dates
+    first, last = (dates[i].astype("datetime64[D]") for i in (0, -1))
     return f"{len(prices):,} prices from {first} to {last} (sha256 {prices.sha256[:8]})"

@@ -29,7 +29,7 @@ from stock_rnn.errors import UserError
 from stock_rnn.files import PART_PREFIX
 from stock_rnn.forecasting.intervals import Intervals
 from stock_rnn.training import runs
-from stock_rnn.training.second_order import network_of
+from stock_rnn.training.network import network_of
 from tests.backtest.cases import CONFIG, INTERVALS, WALK, KnownFits, fits_of
 from tests.conftest import ROOT
 
@@ -145,7 +145,7 @@ def test_a_fit_starts_from_the_weights_that_it_is_given(prices):
     walk = dataclasses.replace(WALK, warm_start=True, model="last")
     # Steps too small to change a float32 of this size.
     config = dataclasses.replace(CONFIG, init_learning_rate=1e-30, optimizer="sgd")
-    given = tuple(np.ones_like(weight) for weight in network_of(config).get_weights())
+    given = tuple(np.ones_like(weight) for weight in network_of(config, None).get_weights())
     found = train_and_forecast(_task(config, walk, fits_of(prices)[0]), prices, given)
     for before, after in zip(given, found.weights, strict=True):
         np.testing.assert_array_equal(before, after)

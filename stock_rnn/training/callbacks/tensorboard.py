@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from stock_rnn import plots
 from stock_rnn.curvature.tracking.callback import DEFAULT_NAME
 from stock_rnn.curvature.tracking.event_file import EventFile
-from stock_rnn.data import StockDataSet
+from stock_rnn.data import StockDataSet, StocksDataSet
+from stock_rnn.data.stocks import UNSEEN_ROW
 from stock_rnn.network import LAST_OUTPUT
 
 #: A PNG, its width and its height.
@@ -62,13 +63,16 @@ class RunTensorBoard(keras.callbacks.Callback):
 
     Args:
         log_dir: logs/RUN.
-        dataset: the newest of its monitored examples are shown.
+        dataset: the newest of its monitored examples are shown; of several stocks those of one.
         max_epoch: epochs of the training, by which the pictures are spaced.
     """
 
     def __init__(self, log_dir: Path, dataset: StockDataSet, max_epoch: int) -> None:
         super().__init__()
-        self._dataset = dataset
+        self._shown, self._row = dataset, UNSEEN_ROW
+        if isinstance(dataset, StocksDataSet):
+            self._shown = dataset.shown
+            self._row = dataset.row(self._shown.symbol)
         self._picture_every = max(1, max_epoch // _PICTURES)
         self._max_epoch = max_epoch
         other = dataset.monitored_name
@@ -84,16 +88,20 @@ class RunTensorBoard(keras.callbacks.Callback):
         super().set_model(model)
         head = model.get_layer(LAST_OUTPUT).output
         both = keras.Model(model.inputs, [head, *model.outputs])
-        x = self._dataset.inputs(self._dataset.monitored[-_HISTOGRAM_EXAMPLES:])
-        windows = tf.constant(x, tf.float32)
-        outputs = tf.function(lambda: both(windows, training=False), autograph=False)
+        data = self._shown
+        x = data.inputs(data.monitored[-_HISTOGRAM_EXAMPLES:])
+        inputs: Any = tf.constant(x, tf.float32)
+        if len(model.inputs) > 1:
+            inputs = [inputs, tf.fill([len(x)], self._row)]
+        outputs = tf.function(lambda: both(inputs, training=False), autograph=False)
         self._outputs = outputs.get_concrete_function()
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Add the graph of the forward pass."""
-        forward = tf.function(lambda windows: self.model(windows, training=False))
-        shape = (None, self._dataset.num_steps, self._dataset.input_size)
-        graph = forward.get_concrete_function(tf.TensorSpec(shape, tf.float32)).graph
+        forward = tf.function(lambda inputs: self.model(inputs, training=False))
+        specs = [tf.TensorSpec(each.shape, each.dtype) for each in self.model.inputs]
+        one = len(specs) == 1
+        graph = forward.get_concrete_function(specs[0] if one else specs).graph
         self._train.graph(graph.as_graph_def())
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
@@ -162,7 +170,7 @@ class RunTensorBoard(keras.callbacks.Callback):
 
     def _draw(self, predicted: NDArray[np.float32]) -> Figure:
         """The newest predictions beside what happened."""
-        data = self._dataset
+        data = self._shown
         examples = data.monitored[-plots.SHOWN_DAYS :]
         return plots.prediction_figure(
             data.label_dates(examples).ravel(),

@@ -8,6 +8,7 @@ import importlib.metadata
 import json
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from stock_rnn import __version__
 from stock_rnn.config import Config
 from stock_rnn.errors import UserError
 from stock_rnn.files import PART_PREFIX, remove_part_files, write_arrays, write_json
-from stock_rnn.prices import Prices
+from stock_rnn.prices import Prices, Stocks
 from stock_rnn.training.runs.directory import Run
 from stock_rnn.training.runs.reading import TRAIN_AGAIN, reading
 
@@ -51,7 +52,7 @@ class Record:
     made_by: dict[str, Any]
 
 
-def create(run: Run, config: Config, prices: Prices, *, overwrite: bool) -> None:
+def create(run: Run, config: Config, prices: Prices | Stocks, *, overwrite: bool) -> None:
     """Make a run's folders, and write its prices and its record.
 
     Args:
@@ -183,8 +184,8 @@ def read_divergence(run: Run) -> str:
         return str(json.loads(run.divergence.read_text(encoding="utf-8"))["message"])
 
 
-def read_prices(run: Run) -> Prices:
-    """The prices that the run was trained on.
+def read_prices(run: Run) -> Prices | Stocks:
+    """The prices that the run was trained on; of several stocks if it has several.
 
     Raises:
         UserError: they cannot be read, are damaged, or are not the recorded ones.
@@ -192,7 +193,7 @@ def read_prices(run: Run) -> Prices:
     return prices_in(run.prices, read_record(run).data, TRAIN_AGAIN)
 
 
-def prices_in(path: Path, data: dict[str, Any], advice: str) -> Prices:
+def prices_in(path: Path, data: dict[str, Any], advice: str) -> Prices | Stocks:
     """The prices that `write_prices` wrote.
 
     Args:
@@ -207,41 +208,73 @@ def prices_in(path: Path, data: dict[str, Any], advice: str) -> Prices:
         reading(path, advice),
         np.load(path, allow_pickle=False) as arrays,
     ):
-        prices = Prices(
-            symbol=data["symbol"],
-            source=data["source"],
-            dates=arrays["dates"].astype("datetime64[s]"),
-            close=arrays["close"],
-            open=arrays.get("open"),
-            dropped=data["dropped"],
-        )
+        prices = _stocks(arrays, data) if "stocks" in data else _prices(arrays, data)
     if prices.sha256 != data["sha256"]:
         raise UserError(f"{path} is not what the run was trained on; train the run again")
     return prices
 
 
-def describe_data(prices: Prices) -> dict[str, Any]:
-    """What the record says of prices: symbol, source, span, count, days dropped, sha256."""
-    return {
+def _prices(arrays: Mapping[str, np.ndarray], data: Mapping[str, Any]) -> Prices:
+    """Prices in the arrays of a file, with what is said of them elsewhere."""
+    return Prices(
+        symbol=data["symbol"],
+        source=data["source"],
+        dates=arrays["dates"].astype("datetime64[s]"),
+        close=arrays["close"],
+        open=arrays.get("open"),
+        dropped=data["dropped"],
+    )
+
+
+def _stocks(arrays: Mapping[str, np.ndarray], data: Mapping[str, Any]) -> Stocks:
+    """Prices of several stocks, one after the other in the arrays of a file."""
+    ends = np.cumsum([stock["count"] for stock in data["stocks"]])[:-1]
+    parts = {name: np.split(values, ends) for name, values in arrays.items()}
+    prices = [
+        _prices({name: parts[name][number] for name in parts}, stock)
+        for number, stock in enumerate(data["stocks"])
+    ]
+    sectors = tuple(str(stock["sector"]) for stock in data["stocks"])
+    return Stocks(data["symbol"], tuple(prices), sectors)
+
+
+def describe_data(prices: Prices | Stocks) -> dict[str, Any]:
+    """What the record says of prices: symbol, source, span, count, days dropped, sha256.
+
+    Of several stocks also the same of each, with its sector.
+    """
+    dates = prices.dates
+    found: dict[str, Any] = {
         "symbol": prices.symbol,
         "source": prices.source,
-        "first": str(prices.dates[0]),
-        "last": str(prices.dates[-1]),
+        "first": str(dates[0]),
+        "last": str(dates[-1]),
         "count": len(prices),
         "dropped": prices.dropped,
         "sha256": prices.sha256,
     }
+    if isinstance(prices, Stocks):
+        found["stocks"] = [
+            {**describe_data(each), "sector": sector}
+            for each, sector in zip(prices.prices, prices.sectors, strict=True)
+        ]
+    return found
 
 
-def write_prices(path: Path, prices: Prices) -> None:
+def write_prices(path: Path, prices: Prices | Stocks) -> None:
     """Write prices whole or not at all, for `prices_in`."""
-    arrays: dict[str, Any] = {"dates": prices.dates.astype(np.int64), "close": prices.close}
-    if prices.open is not None:
-        arrays["open"] = prices.open
+    each = prices.prices if isinstance(prices, Stocks) else (prices,)
+    arrays: dict[str, Any] = {
+        "dates": np.concatenate([one.dates for one in each]).astype(np.int64),
+        "close": np.concatenate([one.close for one in each]),
+    }
+    opens = [one.open for one in each if one.open is not None]
+    if opens:
+        arrays["open"] = np.concatenate(opens)
     write_arrays(path, arrays)
 
 
-def _write_record(run: Run, config: Config, prices: Prices) -> None:
+def _write_record(run: Run, config: Config, prices: Prices | Stocks) -> None:
     content = {
         "format": _FORMAT,
         "config": config.to_dict(),

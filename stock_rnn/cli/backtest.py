@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _UNUSED = (
     *("split", "test_ratio", "train_ratio"),
     *("hessian_every", "hessian_samples", "hessian_tol", "hessian_split"),
+    *("gradient_every", "keep_weights"),
+    *("symbols", "symbols_file", "embed_size"),
 )
 
 

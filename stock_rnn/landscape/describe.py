@@ -43,8 +43,8 @@ def describe_landscape(
 
     Raises:
         UserError: a network has an embedding of stocks, or is too large, the other is not of its
-            shape or its units are not known, no weights were kept for the path, plotly is missing, the run's files are
-            damaged, or its folder cannot be written.
+            shape or its units are not known, no weights were kept for the path, plotly is
+            missing, the run's files are damaged, or its folder cannot be written.
     """
     for each in (forecaster, other):
         if each is not None and each.config.embedded:

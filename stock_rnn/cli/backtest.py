@@ -238,7 +238,7 @@ def _fold_table(found: Backtest) -> str:
 
     rows: list[tuple[str, ...]] = [
         (
-            *("fold", "first", "last", "trained on", "start", "MSE", "persistence MSE", "skill"),
+            *("fold", "first", "last", "trained on", "start", "MSE", "skill"),
             *("best baseline", "its skill", "coverage"),
         )
     ]
@@ -250,9 +250,8 @@ def _fold_table(found: Backtest) -> str:
             (
                 *(str(number), str(model["first"])[:10], str(model["last"])[:10]),
                 *(f"{model['trained_on']:,}", str(model["start"])),
-                *(f"{model['mse']:.2e}", f"{model['persistence_mse']:.2e}"),
-                *(_signed(model["skill"]), best["forecast"], _signed(best["skill"])),
-                f"{model['coverage']:.0%}",
+                *(f"{model['mse']:.2e}", _signed(model["skill"])),
+                *(best["forecast"], _signed(best["skill"]), f"{model['coverage']:.0%}"),
             )
         )
     return aligned(rows, left=("first", "last", "start", "best baseline"))

@@ -90,14 +90,18 @@ def default_name(config: Config, walk: Walk) -> str:
     """A backtest's name from its settings: those that differ have different names."""
     others = dataclasses.replace(walk, folds=Walk().folds)
     ending = "" if others == Walk() else f"_etc-{short_hash(repr(others))}"
-    return f"backtest_{run_name(config)}_folds{walk.folds}{ending}"
+    return f"backtest_{run_name(_with_curvature(config))}_folds{walk.folds}{ending}"
+
+
+def _with_curvature(config: Config) -> Config:
+    """A backtest measures none, and has no flags for it: neither its name nor its command say so."""
+    return dataclasses.replace(config, hessian_every=Config().hessian_every)
 
 
 def command(config: Config, walk: Walk, intervals: Intervals) -> str:
     """The shortest command line that makes this backtest."""
-    # A backtest measures no curvature, and has no flags for it.
-    shown = dataclasses.replace(config, hessian_every=Config().hessian_every)
-    words = [shown.command().replace("python train.py", "python -m stock_rnn backtest", 1)]
+    shown = _with_curvature(config).command()
+    words = [shown.replace("python train.py", "python -m stock_rnn backtest", 1)]
     for ours, default, prefix in ((walk, Walk(), ""), (intervals, Intervals(), "interval-")):
         for field in dataclasses.fields(ours):
             value = getattr(ours, field.name)

@@ -94,7 +94,7 @@ def default_name(config: Config, walk: Walk) -> str:
 
 
 def _with_curvature(config: Config) -> Config:
-    """A backtest measures none, and has no flags for it: neither its name nor its command say so."""
+    """A backtest measures none and has no flags for it, so that its name says nothing of it."""
     return dataclasses.replace(config, hessian_every=Config().hessian_every)
 
 

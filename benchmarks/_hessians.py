@@ -152,7 +152,7 @@ class _Timed(LinearCombination):
 
     def __init__(self, operator: HessianOperator, waited: list[float]) -> None:
         super().__init__([(1.0, operator)])
-        self._waited = waited
+        self._operator, self._waited = operator, waited
 
     def run_routine(self, routine: MatvecRoutine[Any]) -> Any:
         def answer(vectors: np.ndarray) -> MatvecRoutine[np.ndarray]:
@@ -161,7 +161,7 @@ class _Timed(LinearCombination):
             self._waited.append(time.perf_counter() - began)
             return products
 
-        return self.terms[0][1].run_routine(adapt_routine(routine, answer))  # type: ignore[attr-defined]
+        return self._operator.run_routine(adapt_routine(routine, answer))
 
 
 def spectrum(path: str) -> dict[str, float]:

@@ -108,7 +108,7 @@ def keras_fit(network: Network, epochs: int) -> list[float]:
     return _fit_times(model, epochs, x=x, y=y, batch_size=BATCH)
 
 
-def _fit_times(model, epochs: int, **data) -> list[float]:  # type: ignore[no-untyped-def]
+def _fit_times(model: Any, epochs: int, **data: Any) -> list[float]:
     import keras
 
     stamps: list[float] = []
@@ -178,15 +178,15 @@ def jax_epochs(
     dataset, num_steps = _dataset(network), network.num_steps
     windows = jnp.asarray(dataset.windows, jnp.float32)
 
-    def dropped(key, x):  # type: ignore[no-untyped-def]
+    def dropped(key: Any, x: Any) -> Any:
         if keep_prob == 1.0:
             return x
         return jnp.where(jax.random.bernoulli(key, keep_prob, x.shape), x / keep_prob, 0.0)
 
-    def layer_states(kernel, recurrent, bias, inputs):  # type: ignore[no-untyped-def]
+    def layer_states(kernel: Any, recurrent: Any, bias: Any, inputs: Any) -> Any:
         """(T, batch, units) of (T, batch, inputs)."""
 
-        def cell(state, x):  # type: ignore[no-untyped-def]
+        def cell(state: Any, x: Any) -> Any:
             h, c = state
             i, f, g, o = jnp.split(x @ kernel + h @ recurrent + bias, 4, axis=1)
             c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
@@ -198,7 +198,7 @@ def jax_epochs(
         unroll = network.num_steps * network.layers <= 30
         return jax.lax.scan(cell, start, inputs, unroll=unroll)[1]
 
-    def forward(weights, x, key):  # type: ignore[no-untyped-def]
+    def forward(weights: Any, x: Any, key: Any) -> Any:
         outputs = jnp.swapaxes(x, 0, 1)
         for layer, layer_key in enumerate(jax.random.split(key, network.layers)):
             outputs = layer_states(*weights[3 * layer : 3 * layer + 3], outputs)
@@ -207,14 +207,14 @@ def jax_epochs(
             outputs = dropped(layer_key, outputs[-1:] if last else outputs)
         return outputs[-1] @ weights[-2] + weights[-1]
 
-    def step(state, batch):  # type: ignore[no-untyped-def]
+    def step(state: Any, batch: Any) -> Any:
         weights, squares, key = state
         examples, counted = batch
         key, batch_key = jax.random.split(key)
         x = windows[examples[:, None] + jnp.arange(num_steps)]
         y = windows[examples + num_steps]
 
-        def loss_of(weights):  # type: ignore[no-untyped-def]
+        def loss_of(weights: Any) -> Any:
             errors = jnp.mean((forward(weights, x, batch_key) - y) ** 2, axis=1) * counted
             return errors.sum() / counted.sum(), errors.sum()
 

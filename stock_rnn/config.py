@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
-import functools
-import math
-import operator
-import os
 import shlex
-import types
-import typing
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NoReturn
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from stock_rnn.errors import UserError
 from stock_rnn.prices.sources import DECIMALS, SOURCES, default_symbol
+from stock_rnn.settings import Setting, as_text, check, check_day, flag, settings_of, switch
+from stock_rnn.settings import setting as _setting
 
 SPLITS = ("chronological", "random")
 ALIGNS = ("oldest", "newest")
@@ -63,29 +58,6 @@ NO_DROPOUT = (
 
 # The settings of runs of the first version, which had none of these and measured nothing.
 _UNMEASURED = {"hessian_every": 0, "hessian_samples": 2048, "hessian_tol": 0.01}
-
-
-# The bounds a setting may have: name -> the comparison that must hold.
-_BOUNDS: dict[str, Callable[[float, float], bool]] = {
-    "at_least": operator.ge,
-    "above": operator.gt,
-    "at_most": operator.le,
-    "below": operator.lt,
-}
-
-
-def _setting(default: Any, help: str, *, choices: Iterable[str] = (), **bounds: float) -> Any:
-    """A field with its help text and what `Config` checks of its value.
-
-    Args:
-        default: its value in the report's table 5.2.
-        help: one line for the flag.
-        choices: the values it may have; any if empty.
-        bounds: limits by the names in `_BOUNDS`.
-    """
-    assert set(bounds) <= set(_BOUNDS)
-    metadata = {"help": help, "choices": tuple(choices), "bounds": bounds}
-    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -260,17 +232,17 @@ class Config:
 
     def __post_init__(self) -> None:
         for name in ("start", "end", "csv"):
-            object.__setattr__(self, name, _as_text(getattr(self, name)))
+            object.__setattr__(self, name, as_text(getattr(self, name)))
         if self.symbol is None:
             object.__setattr__(self, "symbol", default_symbol(self.csv))
         for setting in settings():
-            _check(setting, getattr(self, setting.name))
+            check(setting, getattr(self, setting.name))
         if not self.symbol.strip() or len(self.symbol) > 64 or not self.symbol.isprintable():
             raise UserError(
                 f"--symbol must be 1 to 64 printable characters. Received: {self.symbol!r}"
             )
         for name in ("start", "end"):
-            _check_day(name, getattr(self, name))
+            check_day(name, getattr(self, name))
         if self.start and self.end and self.start > self.end:
             raise UserError(f"--start must not be after --end. Received: {self.start}, {self.end}")
         if self.source == "csv" and self.csv is None:
@@ -407,105 +379,15 @@ class Config:
             if name in self.ignored():
                 continue
             if isinstance(ours, bool):
-                words.append(flag(name) if ours else flag(name).replace("--", "--no-", 1))
+                words.append(switch(name, ours))
             else:
                 words.append(f"{flag(name)} {shlex.quote(str(ours))}")
         return " ".join(words)
 
 
-@dataclasses.dataclass(frozen=True)
-class Setting:
-    """A field of `Config`, as the flags and the checks read it.
-
-    Attributes:
-        name: the field's name.
-        kind: int, float, str or bool.
-        optional: whether it may be None.
-        default: its default.
-        help: one line for the flag.
-        choices: the values it may have; any if empty.
-        bounds: "at_least", "above", "at_most", "below" -> the limit.
-    """
-
-    name: str
-    kind: type
-    optional: bool
-    default: Any
-    help: str
-    choices: tuple[str, ...]
-    bounds: Mapping[str, float]
-
-    @property
-    def flag(self) -> str:
-        """Its command-line spelling."""
-        return flag(self.name)
-
-
-@functools.cache
 def settings() -> tuple[Setting, ...]:
     """Every field of `Config`, in order."""
-    annotations = typing.get_type_hints(Config)
-    found = []
-    for field in dataclasses.fields(Config):
-        kinds = typing.get_args(annotations[field.name]) or (annotations[field.name],)
-        found.append(
-            Setting(
-                name=field.name,
-                kind=kinds[0],
-                optional=types.NoneType in kinds,
-                default=field.default,
-                **field.metadata,
-            )
-        )
-    return tuple(found)
-
-
-def flag(name: str) -> str:
-    """The command-line spelling of a setting's name."""
-    return "--" + name.replace("_", "-")
-
-
-def _check(setting: Setting, value: Any) -> None:
-    """Check one value by its setting's type, choices and bounds.
-
-    Raises:
-        UserError: it does not fit; the message names the flag.
-    """
-    if value is None and setting.optional:
-        return
-    accepted: Any = (int, float) if setting.kind is float else setting.kind
-    # A bool is an int to Python.
-    if not isinstance(value, accepted) or isinstance(value, bool) != (setting.kind is bool):
-        _refuse(setting, f"be of type {setting.kind.__name__}", value)
-    if setting.choices and value not in setting.choices:
-        _refuse(setting, f"be one of {', '.join(setting.choices)}", value)
-    if setting.kind is float and not math.isfinite(value):
-        _refuse(setting, "be finite", value)
-    if not all(_BOUNDS[name](value, limit) for name, limit in setting.bounds.items()):
-        words = [f"{name.replace('_', ' ')} {limit}" for name, limit in setting.bounds.items()]
-        _refuse(setting, f"be {' and '.join(words)}", value)
-
-
-def _refuse(setting: Setting, wanted: str, value: Any) -> NoReturn:
-    raise UserError(f"{setting.flag} must {wanted}. Received: {value!r}")
-
-
-def _as_text(value: Any) -> Any:
-    """A day as YYYY-MM-DD, a path as its text, anything else as it is."""
-    if isinstance(value, datetime.datetime):
-        value = value.date()
-    if isinstance(value, datetime.date):
-        return value.isoformat()
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
-
-
-def _check_day(name: str, value: str | None) -> None:
-    if value is None:
-        return
-    try:
-        datetime.date.fromisoformat(value)
-    except ValueError:
-        raise UserError(f"{flag(name)} must be a day YYYY-MM-DD. Received: {value!r}") from None
+    return settings_of(Config)
 
 
 #: Settings that have their default in runs of versions which did not have them.

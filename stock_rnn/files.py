@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from boltons.fileutils import atomic_save
-from numpy.typing import ArrayLike
 
 #: How the name of every unfinished file begins. A killed process may leave one.
 PART_PREFIX = ".tmp-"
@@ -79,7 +78,7 @@ def write_json(path: Path, content: Any) -> None:
         part.write_text(text + "\n", encoding="utf-8")
 
 
-def write_arrays(path: Path, arrays: Mapping[str, ArrayLike]) -> None:
+def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     """Write arrays as an .npz file, whole or not at all.
 
     Raises:
@@ -88,6 +87,6 @@ def write_arrays(path: Path, arrays: Mapping[str, ArrayLike]) -> None:
     # In memory first: after a write that failed, NumPy 1 leaves its zip file open, and Python
     # prints a second error when it is closed.
     content = io.BytesIO()
-    np.savez(content, **arrays)  # type: ignore[arg-type]
+    np.savez(content, **arrays)
     with atomic_write(path) as part:
         part.write_bytes(content.getbuffer())

@@ -17,9 +17,10 @@ from stock_rnn.cli import reproduce as reproduce_command
 from stock_rnn.cli import runs as runs_command
 from stock_rnn.cli import surface as surface_command
 from stock_rnn.cli import train as train_command
-from stock_rnn.config import Config, flag
+from stock_rnn.config import Config
 from stock_rnn.curvature import HessianCallback
 from stock_rnn.curvature.analysis.critical_point import KINDS
+from stock_rnn.settings import flag
 from tests.conftest import ROOT
 
 DOCS = ROOT / "docs"

@@ -17,6 +17,7 @@ PACKAGE = ROOT / "stock_rnn"
 ORDER = [
     "curvature",
     "errors", "files", "terminal", "plots",
+    "settings",
     "prices",
     "config",
     "data",
@@ -34,7 +35,12 @@ ORDER = [
 
 # curvature stands alone: it comes first, and nothing comes before it. Of the modules at the
 # top these import little of the package.
-ALONE = {"errors": set(), "config": {"errors", "prices"}, "files": set()}
+ALONE = {
+    "errors": set(),
+    "files": set(),
+    "settings": {"errors"},
+    "config": {"errors", "settings", "prices"},
+}
 
 
 def module_name(path):

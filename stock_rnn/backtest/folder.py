@@ -15,11 +15,12 @@ import numpy as np
 from stock_rnn import __version__
 from stock_rnn.backtest.fit import Fitted
 from stock_rnn.backtest.plan import Walk
-from stock_rnn.config import Config, flag
+from stock_rnn.config import Config
 from stock_rnn.errors import UserError
 from stock_rnn.files import PART_PREFIX, write_arrays, write_json
 from stock_rnn.forecasting.intervals import Intervals
 from stock_rnn.prices import Prices
+from stock_rnn.settings import flag
 from stock_rnn.training.runs.directory import Run
 from stock_rnn.training.runs.names import run_name, short_hash
 from stock_rnn.training.runs.reading import reading

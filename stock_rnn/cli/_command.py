@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from stock_rnn.config import Setting, settings
+from stock_rnn.config import settings
 from stock_rnn.errors import UserError
+from stock_rnn.settings import Setting
 
 
 class Parser(argparse.ArgumentParser):
@@ -141,7 +142,7 @@ def run_command(
             raise
         return _report(program, error)
     except KeyboardInterrupt:
-        print(f"{program}: interrupted{_as_typed(interrupted(), program)}", file=sys.stderr)
+        _print_line(f"{program}: interrupted{_as_typed(interrupted(), program)}")
         return 130
     except BrokenPipeError:
         # The reader, such as `head`, has gone. Python would report it again when it exits.
@@ -168,8 +169,13 @@ def _logging() -> Iterator[None]:
 
 def _report(program: str, error: Exception) -> int:
     message = _as_typed(" ".join(str(error).split()), program)
-    print(f"{program}: error: {message}", file=sys.stderr)
+    _print_line(f"{program}: error: {message}")
     return 2
+
+
+def _print_line(line: str) -> None:
+    """Print a line on stderr in one piece: other processes may print at the same time."""
+    print(f"{line}\n", end="", file=sys.stderr)
 
 
 def _as_typed(message: str, program: str) -> str:

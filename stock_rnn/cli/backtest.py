@@ -13,15 +13,9 @@ from stock_rnn.backtest.plan import MODELS, WINDOWS, Walk
 from stock_rnn.cli._command import Parser, add_settings, aligned, given_settings, run_command
 from stock_rnn.cli._intervals import add_intervals, interval_table, intervals_of, refuse_step
 from stock_rnn.cli.evaluate import comparison_table
-from stock_rnn.config import (
-    DEFAULT_PRESET,
-    PRESETS,
-    Config,
-    flag,
-    resolve,
-    settings,
-)
+from stock_rnn.config import DEFAULT_PRESET, PRESETS, Config, resolve, settings
 from stock_rnn.errors import UserError
+from stock_rnn.settings import flag
 from stock_rnn.terminal import quiet_import
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from stock_rnn.cli._command import Parser, add_folders, aligned, run_command
 from stock_rnn.cli.runs import as_json, differing_settings, numbers, setting, unmonitored
-from stock_rnn.config import flag
 from stock_rnn.errors import UserError
+from stock_rnn.settings import flag
 
 if TYPE_CHECKING:
     from stock_rnn.training.runs import Summary

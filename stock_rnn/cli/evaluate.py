@@ -15,9 +15,10 @@ from stock_rnn.cli._command import (
     run_command,
 )
 from stock_rnn.cli._intervals import add_intervals, interval_table, intervals_of, refuse_step
-from stock_rnn.config import PRICE_SETTINGS, SPECTRA, flag
+from stock_rnn.config import PRICE_SETTINGS, SPECTRA
 from stock_rnn.errors import UserError
 from stock_rnn.files import remove_old_part_files
+from stock_rnn.settings import flag
 
 if TYPE_CHECKING:
     from stock_rnn.forecasting.accuracy import Accuracy

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from stock_rnn.cli._command import Parser, add_settings, given_settings, run_command
-from stock_rnn.config import PRICE_SETTINGS, Config, flag, refuse_ignored
+from stock_rnn.config import PRICE_SETTINGS, Config, refuse_ignored
 from stock_rnn.errors import UserError
+from stock_rnn.settings import flag, switch
 from stock_rnn.terminal import quiet_import
 
 
@@ -77,7 +78,7 @@ def main(argv: Sequence[str] | None = None, *, program: str = "reproduce.py") ->
 
 def _typed_flag(name: str, arguments: argparse.Namespace) -> str:
     """A flag as it was typed: `--no-sweeps`, not `--sweeps`."""
-    return flag(name).replace("--", "--no-", 1) if vars(arguments)[name] is False else flag(name)
+    return switch(name, vars(arguments)[name] is not False)
 
 
 def _check(arguments: argparse.Namespace, parser: Parser) -> None:

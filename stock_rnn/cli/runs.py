@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from stock_rnn.cli._command import Parser, add_folders, aligned, run_command
-from stock_rnn.config import flag, settings
+from stock_rnn.config import settings
+from stock_rnn.settings import switch
 
 if TYPE_CHECKING:
     from stock_rnn.training.runs import Summary
@@ -134,8 +135,8 @@ def _as_flags(each: Summary, names: Sequence[str]) -> str:
     for setting in settings():
         value = values[setting.name]
         if setting.name in names and value != setting.default:
-            switch = flag(setting.name) if value else flag(setting.name).replace("--", "--no-", 1)
-            words.append(switch if isinstance(value, bool) else f"{flag(setting.name)} {value}")
+            boolean = isinstance(value, bool)
+            words.append(switch(setting.name, value) if boolean else f"{setting.flag} {value}")
     return " ".join(words)
 
 

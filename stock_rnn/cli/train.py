@@ -14,8 +14,9 @@ from stock_rnn.cli._command import (
     given_settings,
     run_command,
 )
-from stock_rnn.config import DEFAULT_PRESET, PRESETS, Config, flag, resolve
+from stock_rnn.config import DEFAULT_PRESET, PRESETS, Config, resolve
 from stock_rnn.errors import UserError
+from stock_rnn.settings import flag
 
 
 def _parser(program: str = "train.py") -> Parser:

@@ -147,6 +147,7 @@ def _sessions(calendar: str, last: np.datetime64, count: int) -> NDArray[np.date
             calendar, start=start.isoformat(), end=end.isoformat()
         )
     except (ValueError, NotImplementedError) as error:
+        # The latter of calendars whose holidays are listed by year, beyond the last list.
         raise _OutOfRangeError(
             f"the calendar {calendar} is not known from {start} to {end}"
         ) from error

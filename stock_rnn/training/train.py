@@ -6,11 +6,12 @@ import logging
 import os
 from pathlib import Path
 
-from stock_rnn.config import SECOND_ORDER, Config, flag
+from stock_rnn.config import SECOND_ORDER, Config
 from stock_rnn.data import dataset_of, prices_of
 from stock_rnn.errors import UserError
 from stock_rnn.files import remove_part_files
 from stock_rnn.prices import Prices
+from stock_rnn.settings import flag
 from stock_rnn.terminal import quiet_import
 from stock_rnn.training import runs
 from stock_rnn.training.runs import Run

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.image import imread
 
 QUICK = ("--max-epoch", 2, "--lstm-size", 4, "--period", "2y")
-NAME = "GSPC_rmsprop_lr0.001_decay0.99_lstm4x1_step3_input1_batch64_epoch2_seed0_period-2y"
+NAME = "GSPC_rmsprop_lstm4x1_epoch2_seed0_period-2y"
 
 
 @pytest.fixture(scope="module")

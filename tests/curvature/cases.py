@@ -2,6 +2,14 @@
 
 import numpy as np
 
+#: Examples in the small sets of the operators' tests.
+N = 7
+
+
+def draw(*shape, seed=0):
+    """Gaussian numbers of this shape."""
+    return np.random.default_rng(seed).standard_normal(shape)
+
 
 def eigenbasis(n, seed):
     """A random orthogonal matrix (n, n): the Q factor of a Gaussian matrix."""

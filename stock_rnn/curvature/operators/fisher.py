@@ -68,7 +68,6 @@ class FisherOperator(HessianOperator):
             raise ValueError(f"At least one target is drawn for an example. Received: {draws=}")
         self._kind = _kind_of_targets(loss)
         super().__init__(model, loss, x, y, **options)
-        self._without_draws = self._data
         self._options |= {"draws": draws, "seed": seed}
         inputs, targets, weights = self._data
         shape = np.shape(keras.tree.flatten(targets)[0])
@@ -91,10 +90,7 @@ class FisherOperator(HessianOperator):
         return EmpiricalFisherOperator(model, loss, x, y, **options)
 
     def _verify(self, session: ProductSession) -> bool:
-        names = ("sample_weight", "batch_size", "variables")
-        options = {name: self._options[name] for name in names}
-        x, y, _ = self._without_draws
-        return GaussNewtonOperator(self.model, self._loss, x, y, **options).verified
+        return GaussNewtonOperator.of(self).verified
 
 
 class EmpiricalFisherOperator(HessianOperator):
@@ -108,8 +104,7 @@ class EmpiricalFisherOperator(HessianOperator):
         self._session_type = _EmpiricalSession
 
     def _verify(self, session: ProductSession) -> bool:
-        x, y, _ = self._data
-        return GaussNewtonOperator(self.model, self._loss, x, y, **self._options).verified
+        return GaussNewtonOperator.of(self).verified
 
 
 class _LossWithDraws(BatchLoss):

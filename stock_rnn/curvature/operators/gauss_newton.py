@@ -20,9 +20,15 @@ class _TermOperator(HessianOperator):
 
     @classmethod
     def of(cls: type[Term], hessian: HessianOperator) -> Term:
-        """The term of a Hessian that is there already: same model, loss and data."""
-        x, y, _ = hessian._data
-        return cls(hessian.model, hessian._loss, x, y, **hessian._options)
+        """The term of a Hessian that is there already: same model, loss and data.
+
+        Args:
+            hessian: or another operator of this folder that was made of a model's loss.
+        """
+        x, y, _ = hessian._given
+        names = ("sample_weight", "batch_size", "variables", "check")
+        options = {name: hessian._options[name] for name in names}
+        return cls(hessian.model, hessian._loss, x, y, **options)
 
 
 class GaussNewtonOperator(_TermOperator):

@@ -120,6 +120,7 @@ class HessianOperator(Operator):
         self.variables = select_variables(model, variables)
         weights = () if sample_weight is None else (as_arrays(sample_weight, "sample_weight"),)
         self._data = (as_arrays(x, "x"), as_arrays(y, "y"), weights)
+        self._given = self._data  # Subclasses may add to the data.
         self.examples = count_examples(self._data)
         self._batch_loss = BatchLoss(model, loss, self.examples)
         if batch_size is not None and batch_size < 1:

@@ -22,6 +22,7 @@ from stock_rnn.curvature.analysis.critical_point import (
 from stock_rnn.curvature.operators.errors import NonFiniteError
 from stock_rnn.curvature.operators.protocol import Array, MatvecRoutine, vector_type
 from stock_rnn.curvature.tracking import split
+from stock_rnn.curvature.tracking.ends import ends_of_row, ends_to_arrays
 from stock_rnn.curvature.tracking.split import ResidualTerm
 
 #: The scalars of a measurement and what each is. With the callback's name before them they
@@ -195,13 +196,7 @@ def save_measurements(path: str | os.PathLike[str], measurements: Sequence[Measu
         "seconds": np.array([r.seconds for r in rows]),
         "critical_point": np.array([r.critical_point for r in rows]),
         "reason": np.array([r.reason for r in rows], np.str_),
-        "converged": np.array([r.extremes.converged for r in rows], np.bool_),
-        "rounding": np.array([r.extremes.rounding for r in rows]),
-        "asymmetry": np.array([r.extremes.asymmetry for r in rows]),
-        "symmetric": np.array([r.extremes.symmetric for r in rows], np.bool_),
-        "verified": np.array([r.extremes.verified for r in rows], np.bool_),
-        "eigenvalues": np.array([r.extremes.eigenvalues for r in rows]).reshape(-1, 2),
-        "residuals": np.array([r.extremes.residuals for r in rows]).reshape(-1, 2),
+        **ends_to_arrays([r.extremes for r in rows]),
         "ritz_values": ritz,
         "vectors": np.array([rows[k].extremes.vectors for k in kept] or np.empty((0, 0, 2))),
         "earlier": np.array([_or_zeros(rows[k].extremes) for k in kept] or np.empty((0, 0))),
@@ -261,18 +256,12 @@ def load_measurements(path: str | os.PathLike[str]) -> list[Measurement]:
             loss=float(a["loss"][k]),
             gradient_norm=float(a["gradient_norm"][k]),
             curvature_along_gradient=float(a["curvature_along_gradient"][k]),
-            extremes=ExtremeEigenpairs(
-                eigenvalues=a["eigenvalues"][k],
-                vectors=vectors.get(k, np.empty((0, 2))),
-                residuals=a["residuals"][k],
-                matvecs=int(a["matvecs"][k]) - 1,
-                converged=bool(a["converged"][k]),
+            extremes=ends_of_row(
+                a,
+                k,
+                vectors,
                 ritz_values=a["ritz_values"][k][~np.isnan(a["ritz_values"][k])],
-                rounding=float(a["rounding"][k]),
                 replaced_vector=earlier[k] if np.any(earlier.get(k)) else None,
-                asymmetry=float(a["asymmetry"][k]),
-                symmetric=bool(a["symmetric"][k]),
-                verified=bool(a["verified"][k]),
             ),
             matvecs=int(a["matvecs"][k]),
             seconds=float(a["seconds"][k]),

@@ -11,6 +11,7 @@ import numpy as np
 
 from stock_rnn.curvature.algorithms.extreme import ExtremeEigenpairs, extreme_eigenpairs
 from stock_rnn.curvature.operators.protocol import SymmetricOperator
+from stock_rnn.curvature.tracking.ends import ends_of_row, ends_to_arrays
 
 #: The scalars of the residual term and what each is; named and used as in `SCALARS`.
 SPLIT_SCALARS = {
@@ -97,16 +98,9 @@ def to_arrays(rows: Sequence[ResidualTerm | None], kept: Sequence[int]) -> dict[
     """
     if not any(rows):
         return {}
-    nan = np.full(2, np.nan)
     with_vectors = [(k, row) for k in kept if (row := rows[k]) and len(row.extremes.vectors)]
     arrays = {
-        "eigenvalues": [nan if r is None else r.extremes.eigenvalues for r in rows],
-        "residuals": [nan if r is None else r.extremes.residuals for r in rows],
-        "rounding": [np.nan if r is None else r.extremes.rounding for r in rows],
-        "converged": [r is not None and r.extremes.converged for r in rows],
-        "verified": [r is not None and r.extremes.verified for r in rows],
-        "symmetric": [r is not None and r.extremes.symmetric for r in rows],
-        "asymmetry": [np.nan if r is None else r.extremes.asymmetry for r in rows],
+        **ends_to_arrays([None if r is None else r.extremes for r in rows]),
         "along_v_min": [np.nan if r is None else r.along_v_min for r in rows],
         "share": [np.nan if r is None else r.share for r in rows],
         "matvecs": [0 if r is None else r.matvecs for r in rows],
@@ -132,18 +126,7 @@ def from_arrays(arrays: Mapping[str, Any], rows: int) -> list[ResidualTerm | Non
     vectors = dict(zip(a["vector_rows"].tolist(), a["vectors"], strict=True))
     return [
         ResidualTerm(
-            extremes=ExtremeEigenpairs(
-                eigenvalues=a["eigenvalues"][k],
-                vectors=vectors.get(k, np.empty((0, 2))),
-                residuals=a["residuals"][k],
-                matvecs=int(a["matvecs"][k]) - 1,
-                converged=bool(a["converged"][k]),
-                ritz_values=np.empty(0),
-                rounding=float(a["rounding"][k]),
-                asymmetry=float(a["asymmetry"][k]),
-                symmetric=bool(a["symmetric"][k]),
-                verified=bool(a["verified"][k]),
-            ),
+            extremes=ends_of_row(a, k, vectors, ritz_values=np.empty(0)),
             along_v_min=float(a["along_v_min"][k]),
             share=float(a["share"][k]),
             matvecs=int(a["matvecs"][k]),

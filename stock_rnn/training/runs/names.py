@@ -20,43 +20,51 @@ _INDICES = frozenset(
     )
 )
 
-# A name with more characters spells out the main settings only: it would be cut in
-# TensorBoard and in the titles of pictures.
-_LONGEST = 95
+# A name with more characters spells out fewer settings: TensorBoard's cards and the titles of
+# pictures would cut it.
+_LONGEST = 60
 
-_MAIN_SETTINGS = (
+# How a name spells the settings of the report's appendix where they are not the default.
+_LABELS = {
+    "init_learning_rate": "lr",
+    "learning_rate_decay": "decay",
+    "num_steps": "step",
+    "input_size": "input",
+    "batch_size": "batch",
+    "max_epoch": "epoch",
+}
+
+_ALWAYS = ("symbol", "optimizer", "cell", "lstm_size", "num_layers", "seed")
+
+_MADE_OF_SETTINGS = (
+    r".+_[a-z0-9-]+_[a-z_-]+[0-9]+x[0-9]+_(.+_)?seed[0-9]+(_.*)?",
+    # The appendix's settings were always spelled out before version 0.2.
     r".+_lr[^_]+_decay[^_]+_[a-z_]+[0-9]+x[0-9]+_step[0-9]+_input[0-9]+_batch[0-9]+"
-    r"_epoch[0-9]+_seed[0-9]+(_.*)?"
+    r"_epoch[0-9]+_seed[0-9]+(_.*)?",
 )
 
 
 def run_name(config: Config) -> str:
     """A run's name from its settings: configurations that differ have different names.
 
-    The main settings are always spelled out, as in the report's appendix; the others
-    when they are not the default, as long as the name stays short. Where it does not, their
-    hash stands for them: `config.json` has them. A value that cannot stand in a file name is
+    Symbol, optimizer, network and seed are always spelled out; the others when they are not the
+    default, as long as the name stays short. Where it does not, a hash stands for all but those
+    of the report's appendix: `config.json` has them. A value that cannot stand in a file name is
     replaced by its hash.
     """
     c = config
     named_by_csv = c.csv is not None and c.symbol == default_symbol(c.csv)
     symbol = _slug(c.symbol) if named_by_csv else _symbol_slug(c.symbol)
-    main = (
-        f"{symbol}_{c.optimizer}_lr{_number(c.init_learning_rate)}"
-        f"_decay{_number(c.learning_rate_decay)}_{c.cell}{c.lstm_size}x{c.num_layers}"
-        f"_step{c.num_steps}"
-        f"_input{c.input_size}_batch{c.batch_size}_epoch{c.max_epoch}_seed{c.seed}"
-    )
-    spelled = {
-        *("symbol", "optimizer", "init_learning_rate", "learning_rate_decay", "cell"),
-        *("lstm_size", "num_layers", "num_steps", "input_size", "batch_size", "max_epoch", "seed"),
-    }
+    main = f"{symbol}_{c.optimizer}_{c.cell}{c.lstm_size}x{c.num_layers}"
     others = ""
     for setting, (value, _) in config.differences(Config()).items():
         if setting == "csv" and named_by_csv:
             others += _csv_ending(c.symbol, value)
-        elif setting not in spelled:
+        elif setting in _LABELS:
+            main += f"_{_LABELS[setting]}{_number(value)}"
+        elif setting not in _ALWAYS:
             others += f"_{setting.replace('_', '')}-{_slug(str(value))}"
+    main += f"_seed{c.seed}"
     if others and len(main) + len(others) > _LONGEST:
         others = f"_etc-{short_hash(others)}"
     return main + others
@@ -64,7 +72,7 @@ def run_name(config: Config) -> str:
 
 def is_made_of_settings(name: str) -> bool:
     """Whether a run's name is one that `run_name` makes, or has made in an earlier version."""
-    return re.fullmatch(_MAIN_SETTINGS, name) is not None
+    return re.fullmatch("|".join(_MADE_OF_SETTINGS), name) is not None
 
 
 def series_name(prices: Prices) -> str:
@@ -82,6 +90,8 @@ def _symbol_slug(symbol: str) -> str:
 
 def _number(value: float) -> str:
     """A number in a name: short where that is exact."""
+    if isinstance(value, int):
+        return str(value)
     short = f"{value:g}"
     return short if float(short) == value else repr(value)
 

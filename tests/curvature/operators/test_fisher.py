@@ -12,21 +12,12 @@ from stock_rnn.curvature import (
     HessianOperator,
     extreme_eigenpairs,
 )
-from tests.curvature.zoo.judge import precision
+from tests.curvature.cases import N, draw
 
-N = 7
 EXACT = 1e-12
 
 
-@pytest.fixture(autouse=True)
-def float64():
-    with precision("float64"):
-        keras.utils.set_random_seed(1)
-        yield
-
-
-def draw(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def network(units, activation):
@@ -79,11 +70,17 @@ def test_of_several_binary_units_each_has_a_target_of_its_own():
     model, x, y = network(2, "sigmoid"), draw(N, 3), np.zeros((N, 2))
     operator = FisherOperator(model, "binary_crossentropy", x, y, draws=3)
     p, uniform = model(x).numpy(), operator._data[1][1].reshape(N, 3, 2)
-    loss = lambda t, q: -t * tf.math.log(q) - (1 - t) * tf.math.log(1 - q)  # noqa: E731
+
+    def loss_of_unit(unit):
+        def loss(t, q):
+            return (-t * tf.math.log(q) - (1 - t) * tf.math.log(1 - q))[:, unit]
+
+        return loss
+
     expected = 0.0
     for k in range(3):
         for unit in range(2):
-            one = lambda t, q, unit=unit: loss(t, q)[:, unit]  # noqa: E731
+            one = loss_of_unit(unit)
             expected += outer_products(model, one, x, uniform[:, k] < p) / 6
     np.testing.assert_allclose(dense_matrix(operator), expected, atol=1e-9)
 
@@ -123,9 +120,10 @@ def test_the_empirical_one_takes_the_datas_targets_and_any_loss():
 
 def test_the_same_seed_draws_the_same_targets_each_time():
     model, x, y = network(3, "softmax"), draw(N, 3), np.eye(3)[np.arange(N) % 3]
-    make = lambda seed: FisherOperator(  # noqa: E731
-        model, "categorical_crossentropy", x, y, seed=seed, check=False
-    )
+
+    def make(seed):
+        return FisherOperator(model, "categorical_crossentropy", x, y, seed=seed, check=False)
+
     v = np.ones(make(0).parameters)
     np.testing.assert_array_equal(make(0) @ v, make(0) @ v)
     assert not np.array_equal(make(0) @ v, make(1) @ v)
@@ -154,3 +152,12 @@ def test_probabilities_without_logits_behind_them_are_refused():
     operator = FisherOperator(model, "categorical_crossentropy", draw(N, 3), y)
     with pytest.raises(ValueError, match="No logits are found"):
         operator.prepare()
+
+
+@pytest.mark.parametrize("make", [FisherOperator, FisherOperator.empirical])
+def test_the_gauss_newton_matrix_is_made_of_the_same_data_without_the_draws(make):
+    model, x, y = network(3, "softmax"), draw(N, 3), np.eye(3)[np.arange(N) % 3]
+    options = {"sample_weight": np.arange(1.0, N + 1), "batch_size": 4}
+    expected = GaussNewtonOperator(model, "categorical_crossentropy", x, y, **options)
+    found = GaussNewtonOperator.of(make(model, "categorical_crossentropy", x, y, **options))
+    np.testing.assert_array_equal(dense_matrix(found), dense_matrix(expected))

@@ -20,25 +20,16 @@ from stock_rnn.curvature import (
     top_eigenpairs,
     trace,
 )
+from tests.curvature.cases import N, draw
 from tests.curvature.zoo.judge import build, precision
 from tests.curvature.zoo.refused import REFUSED
 from tests.curvature.zoo.registry import subjects
-
-N = 7
 
 # Of 17 digits, what sums of some hundred terms leave.
 EXACT = 1e-12
 
 
-@pytest.fixture(autouse=True)
-def float64():
-    with precision("float64"):
-        keras.utils.set_random_seed(1)
-        yield
-
-
-def draw(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def dense(last="linear", units=3):
@@ -130,7 +121,10 @@ def test_a_loss_that_is_not_convex_keeps_its_sign():
     """ℓ = cos(z) of a linear model: G = H = -mean(cos(z) x xᵀ), R = 0."""
     model = keras.Sequential([keras.Input((3,)), layers.Dense(1, use_bias=False)])
     x, y = draw(N, 3), np.zeros((N, 1))
-    loss = lambda y, p: tf.cos(p)  # noqa: E731
+
+    def loss(y, p):
+        return tf.cos(p)
+
     z = x @ model.get_weights()[0]
     expected = -x.T @ (np.cos(z) * x) / N
     np.testing.assert_allclose(
@@ -145,7 +139,10 @@ def test_an_output_made_of_another_is_counted_once():
     a = layers.Dense(1, "tanh")(inputs)
     model = keras.Model(inputs, [a, layers.Dense(1, use_bias=False)(a)])
     x = draw(N, 3)
-    loss = lambda y, p: p[0] ** 2 + p[1] ** 2  # noqa: E731
+
+    def loss(y, p):
+        return p[0] ** 2 + p[1] ** 2
+
     whole = keras.Model(inputs, layers.Concatenate()(model.outputs))
     j = jacobian(whole, x)
     operator = GaussNewtonOperator(model, loss, x, (np.zeros(N), np.zeros(N)))

@@ -5,24 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stock_rnn.config import Config
+from stock_rnn.config import OPTIMIZERS, PRESETS, Config, resolve
 from stock_rnn.errors import UserError
 from stock_rnn.training import runs
 from stock_rnn.training.runs import Run
 
 
-def test_the_name_spells_out_the_configuration():
-    assert runs.run_name(Config()) == (
-        "GSPC_rmsprop_lr0.001_decay0.99_lstm32x1_step3_input1_batch64_epoch50_seed0"
-    )
-
-
-REST = "_rmsprop_lr0.001_decay0.99_lstm32x1_step3_input1_batch64_epoch50_seed0"
-
-
 @pytest.mark.parametrize(
     ("settings", "first", "last"),
     [
+        ({}, "GSPC", ""),
         ({"symbol": "^DJI"}, "DJI", ""),
         ({"symbol": "^FTSE"}, "FTSE", ""),
         ({"symbol": "AAPL"}, "AAPL", ""),
@@ -31,11 +23,28 @@ REST = "_rmsprop_lr0.001_decay0.99_lstm32x1_step3_input1_batch64_epoch50_seed0"
         ({"csv": "DAX.csv", "symbol": "mine"}, "mine", "_csv-DAX.csv"),
         ({"period": "1y"}, "GSPC", "_period-1y"),
         ({"open_and_close": True}, "GSPC", "_openandclose-True"),
-        ({"start": "2015-04-01", "end": "2020-04-01"}, "GSPC", "_etc-9438aa3e"),
+        ({"start": "2015-04-01", "end": "2020-04-01"}, "GSPC", "_start-2015-04-01_end-2020-04-01"),
+        ({"symbol": "^IXIC", "start": "2015-04-01", "end": "2020-04-01", "align": "newest"},
+         "IXIC", "_etc-870f3e86"),
     ],
-)
+)  # fmt: skip
 def test_the_name_begins_with_the_symbol_and_says_the_csv_once(settings, first, last):
-    assert runs.run_name(Config(**settings)) == first + REST + last
+    assert runs.run_name(Config(**settings)) == f"{first}_rmsprop_lstm32x1_seed0{last}"
+
+
+def test_the_name_spells_what_is_not_the_default():
+    config = Config(
+        optimizer="gd", cell="gru", init_learning_rate=0.05, max_epoch=1_000_000, seed=7
+    )
+    assert runs.run_name(config) == "GSPC_gd_gru32x1_lr0.05_epoch1000000_seed7"
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_the_name_of_a_preset_is_short(preset, optimizer):
+    name = runs.run_name(dataclasses.replace(resolve(preset, {}), optimizer=optimizer))
+    assert len(name) <= 50
+    assert runs.names.is_made_of_settings(name)
 
 
 def test_the_name_of_a_series_tells_an_index_from_a_stock(prices):
@@ -68,7 +77,7 @@ def test_different_configurations_have_different_valid_names(one, other):
     # The constructor refuses what is not a plain file name.
     Run(runs.run_name(a), None, None)
     # The longest of these values, and a hash.
-    assert len(runs.run_name(a)) <= 110
+    assert len(runs.run_name(a)) <= 75
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "a\0", "x" * 201, "-rf", "a b"])
@@ -91,7 +100,10 @@ def test_runs_are_found_by_name_by_folder_and_by_age(run, prices, tmp_path):
         runs.create(each, Config(), prices, overwrite=False)
         stamp = each.config.stat().st_mtime - age
         os.utime(each.config, (stamp, stamp))
-    find = lambda name: runs.open_run(name, run.models_dir, run.logs_dir)  # noqa: E731
+
+    def find(name):
+        return runs.open_run(name, run.models_dir, run.logs_dir)
+
     with pytest.raises(UserError, match=r"no complete run in .*: the newest, newer, was inter"):
         find(None)
     run.model.write_text("a model")
@@ -122,7 +134,8 @@ BODY = "rmsprop_lr0.001_decay0.99_lstm32x1_step3_input1_batch64"
         (f"GSPC_{BODY}_epoch50_seed0_csv-DJI.csv", {"symbol": "^GSPC", "csv": "DJI.csv"},
          {"symbol": "DJI"}),
         (f"GSPC_{BODY}_epoch50_seed0", {"init_learning_rate": 0.00100000001}, {}),
-        # Of fewer epochs.
+        # As this version spells them, of fewer epochs.
+        ("GSPC_rmsprop_lstm32x1_epoch20_seed0", {"max_epoch": 20}, {"max_epoch": 50}),
         (f"GSPC_{BODY}_epoch20_seed0", {"max_epoch": 20}, {"max_epoch": 50}),
     ],
 )  # fmt: skip

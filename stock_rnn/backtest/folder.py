@@ -15,11 +15,12 @@ import numpy as np
 from stock_rnn import __version__
 from stock_rnn.backtest.fit import Fitted
 from stock_rnn.backtest.plan import Walk
-from stock_rnn.config import Config, flag
+from stock_rnn.config import Config
 from stock_rnn.errors import UserError
 from stock_rnn.files import PART_PREFIX, write_arrays, write_json
 from stock_rnn.forecasting.intervals import Intervals
 from stock_rnn.prices import Prices
+from stock_rnn.settings import flag
 from stock_rnn.training.runs.directory import Run
 from stock_rnn.training.runs.names import run_name, short_hash
 from stock_rnn.training.runs.reading import reading
@@ -90,14 +91,18 @@ def default_name(config: Config, walk: Walk) -> str:
     """A backtest's name from its settings: those that differ have different names."""
     others = dataclasses.replace(walk, folds=Walk().folds)
     ending = "" if others == Walk() else f"_etc-{short_hash(repr(others))}"
-    return f"backtest_{run_name(config)}_folds{walk.folds}{ending}"
+    return f"backtest_{run_name(_with_curvature(config))}_folds{walk.folds}{ending}"
+
+
+def _with_curvature(config: Config) -> Config:
+    """A backtest measures none and has no flags for it, so that its name says nothing of it."""
+    return dataclasses.replace(config, hessian_every=Config().hessian_every)
 
 
 def command(config: Config, walk: Walk, intervals: Intervals) -> str:
     """The shortest command line that makes this backtest."""
-    # A backtest measures no curvature, and has no flags for it.
-    shown = dataclasses.replace(config, hessian_every=Config().hessian_every)
-    words = [shown.command().replace("python train.py", "python -m stock_rnn backtest", 1)]
+    shown = _with_curvature(config).command()
+    words = [shown.replace("python train.py", "python -m stock_rnn backtest", 1)]
     for ours, default, prefix in ((walk, Walk(), ""), (intervals, Intervals(), "interval-")):
         for field in dataclasses.fields(ours):
             value = getattr(ours, field.name)

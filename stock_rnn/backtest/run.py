@@ -48,7 +48,9 @@ class Backtest:
 
     Attributes:
         path: its folder.
-        config, walk, intervals: what was asked for.
+        config: the settings of each fit.
+        walk: how it went along time.
+        intervals: which stand around the forecasts.
         judged: tables, intervals, sentences.
         files: the files written for reading.
     """

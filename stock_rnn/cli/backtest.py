@@ -13,15 +13,9 @@ from stock_rnn.backtest.plan import MODELS, WINDOWS, Walk
 from stock_rnn.cli._command import Parser, add_settings, aligned, given_settings, run_command
 from stock_rnn.cli._intervals import add_intervals, interval_table, intervals_of, refuse_step
 from stock_rnn.cli.evaluate import comparison_table
-from stock_rnn.config import (
-    DEFAULT_PRESET,
-    PRESETS,
-    Config,
-    flag,
-    resolve,
-    settings,
-)
+from stock_rnn.config import DEFAULT_PRESET, PRESETS, Config, resolve, settings
 from stock_rnn.errors import UserError
+from stock_rnn.settings import flag
 from stock_rnn.terminal import quiet_import
 
 if TYPE_CHECKING:
@@ -240,7 +234,7 @@ def _fold_table(found: Backtest) -> str:
 
     rows: list[tuple[str, ...]] = [
         (
-            *("fold", "first", "last", "trained on", "start", "MSE", "persistence MSE", "skill"),
+            *("fold", "first", "last", "trained on", "start", "MSE", "skill"),
             *("best baseline", "its skill", "coverage"),
         )
     ]
@@ -252,9 +246,8 @@ def _fold_table(found: Backtest) -> str:
             (
                 *(str(number), str(model["first"])[:10], str(model["last"])[:10]),
                 *(f"{model['trained_on']:,}", str(model["start"])),
-                *(f"{model['mse']:.2e}", f"{model['persistence_mse']:.2e}"),
-                *(_signed(model["skill"]), best["forecast"], _signed(best["skill"])),
-                f"{model['coverage']:.0%}",
+                *(f"{model['mse']:.2e}", _signed(model["skill"])),
+                *(best["forecast"], _signed(best["skill"]), f"{model['coverage']:.0%}"),
             )
         )
     return aligned(rows, left=("first", "last", "start", "best baseline"))

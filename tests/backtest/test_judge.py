@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from stock_rnn.backtest.figures import backtest_figure
 from stock_rnn.data import dataset_of
 from stock_rnn.forecasting.comparison import MODEL
 from stock_rnn.forecasting.intervals import Intervals
@@ -127,3 +128,22 @@ def test_unbounded_intervals_are_counted():
     found = judged(prices, known(prices, halfway), intervals=intervals)
     assert found.intervals[MODEL].unbounded == 17
     assert np.isposinf(found.forecasts["high"]).all()
+
+
+@pytest.mark.parametrize("coverage", [0.5, 0.99])
+def test_the_picture_sums_the_errors_against_persistence(coverage):
+    prices = walk_prices()
+    found = judged(prices, known(prices, halfway), intervals=Intervals(coverage=coverage))
+    above, middle, below = backtest_figure(found, title="t").axes
+    lines = {line.get_label(): line.get_ydata() for line in below.get_lines()}
+    np.testing.assert_allclose(lines[MODEL], np.cumsum(found.relative_losses[MODEL]))
+    others = [name for name in found.relative_losses if name != MODEL]
+    best = max(others, key=lambda name: found.relative_losses[name].sum())
+    np.testing.assert_allclose(lines[best], np.cumsum(found.relative_losses[best]))
+    np.testing.assert_allclose(above.get_lines()[0].get_ydata(), found.forecasts["actual"])
+    # The band, where it has ends, is that of the table.
+    (band,) = middle.collections
+    drawn = np.concatenate([path.vertices[:, 1] for path in band.get_paths()] or [[]])
+    expected = found.forecasts[["low", "high"]].to_numpy()
+    finite = expected[np.isfinite(expected)]
+    assert set(finite.round(6)) == set(drawn.round(6)) if len(finite) else len(drawn) == 0

@@ -254,6 +254,8 @@ def test_names_differ_where_settings_do(prices):
     walks = [Walk(), Walk(folds=5), Walk(initial=0.2), Walk(window="rolling"), Walk(model="best")]
     names = {default_name(CONFIG, each) for each in walks}
     assert len(names) == len(walks)
+    name = default_name(Config(hessian_every=0), Walk())
+    assert name == "backtest_GSPC_rmsprop_lstm32x1_seed0_folds20"
     assert all(runs.Run(name, run_module.Path("m"), run_module.Path("l")) for name in names)
 
 

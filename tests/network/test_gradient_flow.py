@@ -4,10 +4,11 @@ import keras
 import numpy as np
 import pytest
 
+from stock_rnn.config import ACTIVATIONS
 from stock_rnn.network import build_model
-from stock_rnn.network.gradient_flow import GradientProbe, layer_names, reach
+from stock_rnn.network.gradient_flow import GradientProbe, _slopes, layer_names, reach
 
-STEPS, UNITS, EXAMPLES = 6, 3, 4
+STEPS, UNITS, EXAMPLES = 4, 3, 4
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(EXAMPLES, STEPS, 2)).astype(np.float32)
 Y = RNG.normal(size=(EXAMPLES, 2)).astype(np.float32)
@@ -51,9 +52,16 @@ def test_of_a_linear_simple_rnn_it_is_powers_of_the_recurrent_matrix():
     assert flow.norms["head"] == pytest.approx(np.sqrt(squares), rel=1e-5)
 
 
-@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "leaky_relu", "elu", "relu"])
-def test_the_product_of_jacobians_is_the_flow_of_a_simple_rnn(activation):
-    model = model_of(cell="simple_rnn", activation=activation, recurrent_initializer="he_normal")
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_slopes_are_the_derivatives_of_the_activation(activation):
+    cell = keras.layers.SimpleRNNCell(1, activation=activation)
+    x = np.array([-2.0, -0.3, 0.4, 1.5])
+    above, here, below = (np.array(cell.activation(x + by)) for by in (1e-5, 0.0, -1e-5))
+    np.testing.assert_allclose(_slopes(cell, here), (above - below) / 2e-5, rtol=1e-4)
+
+
+def test_the_product_of_jacobians_is_the_flow_of_a_simple_rnn():
+    model = model_of(cell="simple_rnn", recurrent_initializer="he_normal")
     flow = GradientProbe(model, X, Y).measure()
     np.testing.assert_allclose(flow.predicted, flow.states["layer_1"], rtol=1e-4)
     assert flow.memories == {}
@@ -84,19 +92,18 @@ def losses(weights, displaced):
     return np.mean((x[:, -1] @ weights[-2] + weights[-1] - Y) ** 2, axis=1)
 
 
-@pytest.mark.parametrize("unroll", [True, False])
-def test_of_stacked_lstms_it_is_the_difference_of_the_losses(unroll):
-    model = model_of(num_layers=2, unroll=unroll)
+def test_of_stacked_lstms_it_is_the_difference_of_the_losses():
+    model = model_of(num_layers=2, unroll=False)
     flow = GradientProbe(model, X, Y).measure()
     weights = [w.astype(np.float64) for w in model.get_weights()]
     for layer, t, which in [
         (0, 0, 0),
+        (0, 2, 1),
         (0, 3, 1),
-        (0, 5, 1),
         (1, 0, 1),
         (1, 2, 0),
-        (1, 5, 0),
-        (1, 5, 1),
+        (1, 3, 0),
+        (1, 3, 1),
     ]:
         steps = 1e-5 * np.eye(UNITS)
         gradient = (
@@ -134,11 +141,11 @@ def test_the_gates_alone_carry_the_state_of_a_gru_whose_states_are_not_read():
     np.testing.assert_allclose(flow.predicted, flow.states["layer_1"], rtol=1e-4)
 
 
-@pytest.mark.parametrize("norm", ["none", "layer", "batch"])
+@pytest.mark.parametrize("norm", ["layer", "batch"])
 def test_norms_are_those_of_the_gradients_of_the_whole_loss(norm):
     import tensorflow as tf
 
-    model = model_of(num_layers=2, norm=norm, cell="gru")
+    model = model_of(num_layers=2, norm=norm, cell="simple_rnn")
     before = [variable.numpy() for variable in model.variables]
     flow = GradientProbe(model, X, Y).measure()
     for was, variable in zip(before, model.variables, strict=True):

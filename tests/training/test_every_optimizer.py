@@ -37,13 +37,13 @@ OPTIONS = {
 
 
 def combinations():
-    """Every cell, optimizer and option; a sample has each pair of an option with one of them."""
+    """Every cell, optimizer and option; a sample has every pair of a cell and an option."""
     for c, cell in enumerate(CELLS):
         for o, optimizer in enumerate(OPTIMIZERS):
             for number, option in enumerate(OPTIONS):
                 if option == "batch" and optimizer in SECOND_ORDER:
                     continue
-                sampled = number == (c + o) % len(OPTIONS)
+                sampled = (c + o) % 2 == 0 and number == (c + o) % len(OPTIONS)
                 yield pytest.param(
                     cell, optimizer, option, marks=() if sampled else pytest.mark.zoo
                 )
@@ -71,9 +71,9 @@ STUCK = {"perturb_radius": 0.1, "perturb": "stuck", "perturb_threshold": 9.0, "p
     ("optimizer", "options"),
     [
         *((name, {}) for name in OPTIMIZERS if not name.startswith("rmsprop")),
-        *(("rmsprop", ALWAYS), ("rmsprop-tf1", STUCK), ("adam", STUCK)),
-        ("adam", {"cell": "tt-lstm", "norm": "batch", "clipnorm": 0.1}),
-        ("sgd", {"norm": "layer", "activation": "elu", "forget_bias": 2.0}),
+        ("rmsprop", {**ALWAYS, "norm": "layer", "activation": "elu", "forget_bias": 2.0}),
+        ("rmsprop-tf1", STUCK),
+        ("adam", {**STUCK, "cell": "tt-lstm", "norm": "batch", "clipnorm": 0.1}),
     ],
 )
 def test_measured_saved_and_resumed_it_ends_in_the_same_bits(optimizer, options, tmp_path):

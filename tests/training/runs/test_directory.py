@@ -9,6 +9,7 @@ from stock_rnn.config import OPTIMIZERS, PRESETS, Config, resolve
 from stock_rnn.errors import UserError
 from stock_rnn.training import runs
 from stock_rnn.training.runs import Run
+from stock_rnn.training.runs.names import is_made_of_settings
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,7 @@ values = {
     "open_and_close": st.booleans(),
     "init_learning_rate": st.sampled_from([0.001, 0.00100000001, 0.01]),
     "align": st.sampled_from(["oldest", "newest"]),
-    "cell": st.sampled_from(["lstm", "gru"]),
+    "cell": st.sampled_from(["lstm", "gru", "tt-lstm"]),
     "split": st.sampled_from(["random", "chronological"]),
     "end": st.sampled_from([None, "2018-01-01"]),
 }
@@ -76,6 +77,7 @@ def test_different_configurations_have_different_valid_names(one, other):
     assert (runs.run_name(a) == runs.run_name(b)) == (a == b)
     # The constructor refuses what is not a plain file name.
     Run(runs.run_name(a), None, None)
+    assert is_made_of_settings(runs.run_name(a))
     # The longest of these values, and a hash.
     assert len(runs.run_name(a)) <= 75
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from stock_rnn.curvature import figures
 from stock_rnn.curvature.algorithms.extreme import extreme_eigenpairs
@@ -15,7 +17,7 @@ from stock_rnn.forecasting.forecaster import Forecaster
 from stock_rnn.landscape import PLANES, pictures
 from stock_rnn.landscape.page import refuse_without_plotly, write_page
 from stock_rnn.landscape.pictures import View
-from stock_rnn.landscape.place import Array, Place, Request, random_directions
+from stock_rnn.landscape.place import Place, Request, random_directions
 from stock_rnn.landscape.segments import refuse_other_shape, segments_of
 from stock_rnn.landscape.views import eigen_view, kept_path, path_view, random_view, slices_of
 from stock_rnn.plots import write_svg_and_png
@@ -63,7 +65,7 @@ def describe_landscape(
         f"loss {place.loss.loss():.4g}"
     ]
     drawn: dict[str, Figure] = {}
-    arrays: dict[str, Array] = {}
+    arrays: dict[str, NDArray[Any]] = {}
     for name, (more, segments) in segments_of(place, other).items():
         lines += more
         drawn[name] = pictures.segments_figure(segments, title=title)
@@ -86,13 +88,19 @@ def describe_landscape(
     for name, view in views.items():
         drawn[f"plane_{name}"] = pictures.plane_figure(view, title=title)
         arrays |= {f"{name}_{of}": getattr(view.plane, of) for of in ("x", "y", "losses")}
+        if (along := view.path) is not None:
+            arrays |= {
+                "path_epochs": along.epochs,
+                "path_coordinates": along.coordinates,
+                "path_true_losses": along.losses,
+            }
     return lines, _write(forecaster, drawn, arrays, views if request.html else {})
 
 
 def _write(
     forecaster: Forecaster,
     drawn: dict[str, Figure],
-    arrays: dict[str, Array],
+    arrays: dict[str, NDArray[Any]],
     surfaces: dict[str, View],
 ) -> list[Path]:
     folder = forecaster.folder_in(forecaster.run.folder) / "landscape"

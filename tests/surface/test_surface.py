@@ -147,8 +147,8 @@ def test_every_optimizer_has_a_colour_and_every_name_a_surface():
 def two_frames(monkeypatch):
     """What a short animation is made of."""
     monkeypatch.setattr(pictures, "_FRAMES", 2)
-    surface = SURFACES["saddle"]
-    return surface, {"gd": path(surface, "gd")}, critical_points(surface)
+    monkeypatch.setattr(pictures, "_POINTS", 20)
+    return SURFACES["saddle"], {"gd": np.array([[1.0, 0.5], [0.5, 0.7]])}, []
 
 
 @pytest.mark.parametrize("kind", ["mp4", "webm"])

@@ -208,6 +208,17 @@ def test_a_network_that_is_too_large_is_refused(loaded, monkeypatch):
         describe_landscape(loaded, Request(html=False))
 
 
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_computed(
+    loaded, tmp_path, monkeypatch
+):
+    run = dataclasses.replace(loaded.run, models_dir=tmp_path)
+    run.folder.mkdir()
+    (run.folder / "landscape").write_text("a file")
+    monkeypatch.setattr(describe, "extreme_eigenpairs", None)
+    with pytest.raises(UserError, match=r"cannot write to .*landscape: File exists"):
+        describe_landscape(dataclasses.replace(loaded, run=run), Request(html=False))
+
+
 def test_the_path_leads_to_the_last_model_only(loaded):
     best = dataclasses.replace(loaded, which="best")
     with pytest.raises(UserError, match="not to --model best; leave out --planes path"):
@@ -222,7 +233,7 @@ def test_two_epochs_make_no_path(loaded, tmp_path):
         (run.weights / f"epoch{epoch:07d}.npy").unlink()
     short = dataclasses.replace(loaded, run=run)
     assert kept_path(short, Request()) is None
-    with pytest.raises(UserError, match=r"A path needs at least 3 points.*leave out --planes"):
+    with pytest.raises(UserError, match=r"of 2 epochs, and a path needs 3; leave out"):
         kept_path(short, Request(planes=["path"]))
 
 

@@ -37,10 +37,10 @@ _MARGIN = 0.3
 
 @dataclasses.dataclass(frozen=True)
 class KeptPath:
-    """The weights that a training kept, to the model's own."""
+    """The weights that a training kept, and the model's own at the end."""
 
     epochs: NDArray[np.int64]  # (k,)
-    weights: Array  # (m, n), m >= k: without an epoch the model's own, if none kept is they
+    weights: Array  # (k, n); (k + 1, n) where the model's own are of no epoch that was kept
     plane: PathPlane
 
 
@@ -75,6 +75,11 @@ def _path_to(forecaster: Forecaster) -> KeptPath:
     end = flat_weights(forecaster.model.trainable_variables)
     epochs, weights = read_weights(forecaster.run, len(end))
     path = weights.astype(np.float64)
+    if len(path) < 3:
+        raise _NoPathError(
+            f"run {forecaster.run.folder} kept the weights of {len(path)} epochs, and a path "
+            "needs 3"
+        )
     # Early stopping may have ended it between two epochs that were kept.
     if (path[-1] != end).any():
         path = np.concatenate([path, end[None]])

@@ -17,10 +17,11 @@ from stock_rnn.forecasting.forecaster import load_run
 from stock_rnn.forecasting.spectra import training_loss
 from stock_rnn.landscape import PLANES, describe
 from stock_rnn.landscape.describe import describe_landscape
-from stock_rnn.landscape.place import Place, Request, random_directions
-from stock_rnn.landscape.views import kept_path, path_view
+from stock_rnn.landscape.place import Request, random_directions
+from stock_rnn.landscape.views import kept_path
 from stock_rnn.network import build_model
 from stock_rnn.training.runs.kept_weights import read_weights
+from stock_rnn.training.second_order import network_of
 from stock_rnn.training.train import train
 
 GRID = 5
@@ -79,11 +80,13 @@ def test_the_weights_of_every_epoch_are_those_of_a_training_that_keeps_none(
 ):
     epochs, weights = read_weights(loaded.run, loaded.model.count_params())
     assert epochs.tolist() == [0, 1, 2, 3]
+    keras.utils.set_random_seed(loaded.config.seed)
+    initial = network_of(loaded.config)
     same = keras.saving.load_model(small_run.model)
-    for model in (same, loaded.model):
-        last = np.concatenate([np.ravel(v.numpy()) for v in model.trainable_variables])
-        np.testing.assert_array_equal(weights[-1], last)
-    assert not (weights[0] == weights[1]).any(0).all()
+    for epoch, model in ((0, initial), (3, same), (3, loaded.model)):
+        expected = np.concatenate([np.ravel(v.numpy()) for v in model.trainable_variables])
+        np.testing.assert_array_equal(weights[epoch], expected)
+    assert len(np.unique(weights, axis=0)) == 4
 
 
 def test_each_plane_has_the_models_own_loss_at_the_run(answer, loaded):
@@ -111,15 +114,15 @@ def test_each_plane_has_the_models_own_loss_at_the_run(answer, loaded):
         assert abs(corner / true_loss(loaded) - 1) > 0.01
 
 
-def test_the_path_ends_at_the_run(loaded):
-    request = Request(grid=3)
-    view, line = path_view(Place.of(loaded, request), kept_path(loaded, request))
-    np.testing.assert_array_equal(view.path.coordinates[-1], [0, 0])
-    assert view.path.losses[-1] == pytest.approx(true_loss(loaded), rel=1e-5)
-    assert view.path.epochs.tolist() == [0, 1, 2, 3]
-    for window, along in zip((view.plane.x, view.plane.y), view.path.coordinates.T, strict=True):
-        assert window[0] < along.min() < along.max() < window[-1]
-    assert "path of 4 epochs" in line
+def test_the_path_ends_at_the_run(answer, loaded):
+    with np.load(loaded.run.folder / "landscape" / "landscape.npz") as arrays:
+        np.testing.assert_array_equal(arrays["path_coordinates"][-1], [0, 0])
+        assert arrays["path_true_losses"][-1] == pytest.approx(true_loss(loaded), rel=1e-5)
+        assert arrays["path_epochs"].tolist() == [0, 1, 2, 3]
+        for axis, along in zip("xy", arrays["path_coordinates"].T, strict=True):
+            window = arrays[f"path_{axis}"]
+            assert window[0] < along.min() < along.max() < window[-1]
+    assert any(line.startswith("path of 4 epochs") for line in answer)
 
 
 def test_the_command_says_what_permuting_and_averaging_does(answer):
@@ -205,6 +208,17 @@ def test_a_network_that_is_too_large_is_refused(loaded, monkeypatch):
         describe_landscape(loaded, Request(html=False))
 
 
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_computed(
+    loaded, tmp_path, monkeypatch
+):
+    run = dataclasses.replace(loaded.run, models_dir=tmp_path)
+    run.folder.mkdir()
+    (run.folder / "landscape").write_text("a file")
+    monkeypatch.setattr(describe, "extreme_eigenpairs", None)
+    with pytest.raises(UserError, match=r"cannot write to .*landscape: File exists"):
+        describe_landscape(dataclasses.replace(loaded, run=run), Request(html=False))
+
+
 def test_the_path_leads_to_the_last_model_only(loaded):
     best = dataclasses.replace(loaded, which="best")
     with pytest.raises(UserError, match="not to --model best; leave out --planes path"):
@@ -219,7 +233,7 @@ def test_two_epochs_make_no_path(loaded, tmp_path):
         (run.weights / f"epoch{epoch:07d}.npy").unlink()
     short = dataclasses.replace(loaded, run=run)
     assert kept_path(short, Request()) is None
-    with pytest.raises(UserError, match=r"A path needs at least 3 points.*leave out --planes"):
+    with pytest.raises(UserError, match=r"of 2 epochs, and a path needs 3; leave out"):
         kept_path(short, Request(planes=["path"]))
 
 

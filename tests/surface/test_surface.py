@@ -236,8 +236,8 @@ def test_a_misspelled_surface_is_told_the_closest_name(text, meant, capsys):
 def two_frames(monkeypatch):
     """What a short animation is made of."""
     monkeypatch.setattr(pictures, "_FRAMES", 2)
-    surface = SURFACES["saddle"]
-    return surface, {"gd": path(surface, "gd")}, critical_points(surface)
+    monkeypatch.setattr(pictures, "_POINTS", 20)
+    return SURFACES["saddle"], {"gd": np.array([[1.0, 0.5], [0.5, 0.7]])}, []
 
 
 @pytest.mark.parametrize("kind", ["mp4", "webm"])

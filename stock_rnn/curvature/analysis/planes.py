@@ -148,6 +148,8 @@ class PathPlane:
 def path_plane(path: Array) -> PathPlane:
     """The first two principal directions of a path's points, and the path in these coordinates.
 
+    Their signs are such that the first point's coordinates are not positive.
+
     The principal directions are those of the points' differences to the last one, their mean taken
     off; the plane goes through the last point.
 
@@ -170,6 +172,8 @@ def path_plane(path: Array) -> PathPlane:
     if second <= _LINE**2 * largest or largest <= 0.0:
         raise ValueError("The path's points lie on one line: they have no plane.")
     directions = (combinations[:, :-3:-1].T @ from_mean) / np.sqrt([[largest], [second]])
+    # An eigenvector has no sign of its own: the path begins at the lower left of its end.
+    directions *= np.where(directions @ (points[0] - points[-1]) > 0.0, -1.0, 1.0)[:, None]
     shares = np.array([largest, second]) / np.trace(products)
     return PathPlane(directions, (points - points[-1]) @ directions.T, shares)
 

@@ -106,6 +106,9 @@ def test_the_plane_of_a_path_has_its_principal_directions():
     )
     np.testing.assert_allclose(found.shares, values[:-3:-1] / values.sum())
     np.testing.assert_array_equal(found.coordinates[-1], [0, 0])
+    assert (found.coordinates[0] < 0).all()
+    backwards = path_plane(path[::-1])
+    np.testing.assert_allclose(backwards.directions, -found.directions, atol=1e-9)
     # What the plane leaves out of the differences is small.
     left = (path - path[-1]) - found.coordinates @ found.directions
     assert np.abs(left).max() < 1.0

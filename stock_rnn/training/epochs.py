@@ -29,6 +29,10 @@ _COMPILED_CELLS = 15
 _LOOP_COMPILED_FROM = 10
 _LOOP_COMPILED_WEIGHTS = 20_000
 
+# Of so many batches an epoch is what these numbers count: 1,131 examples in batches of 64. Several
+# stocks make more, and so they compile in an earlier epoch, but after the same number of batches.
+_BATCHES_OF_ONE_STOCK = 18
+
 # Examples in a batch of the validation or test set.
 _MONITORED_BATCH = 4096
 
@@ -77,6 +81,9 @@ class EpochTrainer:
         self._monitored_count = count
         self._build_graphs()
         self._compiled_from = _compiled_from(model)
+        if isinstance(dataset, StocksDataSet):
+            batches = -(-len(dataset.train) // self._width)
+            self._compiled_from *= _BATCHES_OF_ONE_STOCK / batches
         self._compiled_step: Any = None
 
     def _read_symbols(self, dataset: StockDataSet) -> None:

@@ -2,7 +2,9 @@
 
 import csv
 import dataclasses
+import itertools
 import json
+import math
 import urllib.parse
 import urllib.request
 
@@ -17,7 +19,7 @@ from stock_rnn.curvature import HessianOperator, exact_hessian, load_measurement
 from stock_rnn.data import StocksDataSet, dataset_of, epoch_order, prices_of
 from stock_rnn.network import EMBEDDING, build_model
 from stock_rnn.optimizers import make_optimizer
-from stock_rnn.training import runs
+from stock_rnn.training import epochs, runs
 from stock_rnn.training.embedding import UNSEEN, set_unseen_row
 from stock_rnn.training.epochs import EpochTrainer
 from stock_rnn.training.fit import compiled
@@ -66,6 +68,26 @@ def test_an_epoch_in_one_graph_equals_a_loop_over_its_batches(dataset, optimizer
     after = fast.get_layer(EMBEDDING).get_weights()[0]
     np.testing.assert_array_equal(after[0], before[0])
     assert (after[1:] != before[1:]).all()
+
+
+def test_many_batches_an_epoch_are_compiled_in_an_earlier_epoch(dataset):
+    model = model_of(dataset, "rmsprop")
+    for width, batches in ((2, 40), (16, 5)):
+        trainer = EpochTrainer(model, dataset, batch_size=width, shuffle="batches", seed=5)
+        first = next(n for n in itertools.count() if n >= trainer._compiled_from)
+        assert first == math.ceil(epochs.COMPILED_FROM * 18 / batches)
+
+
+@pytest.mark.slow
+def test_the_compiled_epoch_is_the_other_up_to_rounding(dataset):
+    plain, compiled = (model_of(dataset, "adam") for _ in range(2))
+    for model, epoch in ((plain, 1), (compiled, 1)):
+        trainer = EpochTrainer(model, dataset, batch_size=16, shuffle="batches", seed=5)
+        trainer._compiled_from = 2 if model is plain else 0
+        trainer.train(epoch)
+        assert (trainer._compiled_step is None) == (model is plain)
+    for a, b in zip(plain.get_weights(), compiled.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
 
 
 def step(model, inputs, labels):

@@ -19,11 +19,18 @@ from stock_rnn.errors import UserError
 from stock_rnn.settings import Setting
 
 
+class _DefaultsThatExist(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows the default of each argument that has one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default is None else super()._get_help_string(action)
+
+
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser with one-line errors; it reads --lstm_size as --lstm-size."""
 
     def __init__(self, **options: Any) -> None:
-        defaults = {"formatter_class": argparse.ArgumentDefaultsHelpFormatter}
+        defaults = {"formatter_class": _DefaultsThatExist}
         super().__init__(**{**defaults, **options}, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:

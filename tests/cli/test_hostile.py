@@ -93,7 +93,7 @@ REFUSED = {
     "delete nothing": (["delete", "--yes"], "RUN"),
     "delete no run": (["delete", "absent", "--yes"], "models/absent"),
     "delete a foreign folder": (["delete", "foreign", "--yes"], "foreign is not a run"),
-    "delete all runs": (["delete", "models", "--yes"], "models/models is not a run"),
+    "delete all runs": (["delete", "models", "--yes"], "no run at models/models: stock-rnn"),
     "delete this folder": (["delete", ".", "--yes"], "--run-name"),
     "delete the folder above": (["delete", "..", "--yes"], "'..'"),
     "delete outside": (["delete", "../elsewhere/small", "--yes"], "is not in models"),

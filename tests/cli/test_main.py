@@ -18,7 +18,10 @@ def test_help_of_a_command_names_what_was_typed(command, capsys):
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"], program="python -m stock_rnn")
     assert ended.value.code == 0
-    assert capsys.readouterr().out.startswith(f"usage: python -m stock_rnn {command} ")
+    out = capsys.readouterr().out
+    assert out.startswith(f"usage: python -m stock_rnn {command} ")
+    # What has no default has none to show.
+    assert "default: None" not in out
 
 
 def test_help_lists_the_commands(capsys):

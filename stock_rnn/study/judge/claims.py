@@ -1,9 +1,9 @@
 """What the report says in chapter 5, and the rule that decides each claim. Data, not code.
 
-The rules were fixed before the study was run. Where the report says "about ten times" or
-gives a loss, a factor of two to either side counts as reproduced; where it says "better",
-any difference in that direction does. A claim is judged on one procedure, `PRIMARY`; the
-verdicts on the others are for comparison.
+The rules were fixed before the study was run; docs/reproduction.md says which changed since.
+Where the report says "about ten times" or gives a loss, a factor of two to either side counts
+as reproduced; where it says "better", any difference in that direction does. A claim is judged
+on one procedure, `PRIMARY`; the verdicts on the others are for comparison.
 """
 
 from __future__ import annotations

@@ -182,13 +182,16 @@ def edge_of_stability(study: Study) -> Drawn | None:
     for name, records in runs.items():
         # Without epoch 0: before the first step D is only epsilon, and no step uses it.
         _band(axes, name, records, "preconditioned_max", over="stability_line", first=1)
-    axes.axhline(1.0, color=REFERENCE, lw=0.8)
+    measured = np.unique(np.concatenate([line.get_xdata() for line in axes.lines]))
+    axes.axhline(1.0, color=REFERENCE, lw=0.8, label="stability line")
     axes.set(
         yscale="log",
         xlabel="epochs of training done",
         ylabel=r"$\lambda_{\max}$ of $D^{-1/2}HD^{-1/2}$ / stability line",
-        title=f"{_symbol(_flat(runs))}, {tables.network_name(NETWORKS[0])}: with D held fixed, "
-        "steps are unstable above 1",
+        title=f"{_symbol(_flat(runs))}, {tables.network_name(NETWORKS[0])}: D is the diagonal by "
+        "which the optimizer divides\nthe gradient; if it stayed as it is, steps above the line "
+        "would grow",
+        xticks=measured,
     )
     axes.legend(loc="best", fontsize="small")
     return figure, _flat(runs)

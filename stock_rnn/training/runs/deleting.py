@@ -66,8 +66,7 @@ def delete(runs: Sequence[Run]) -> None:
             except OSError as error:
                 _put_back(moved)
                 raise UserError(
-                    f"cannot delete {run.folder} and {run.logs}: {error.strerror}; nothing was "
-                    "deleted"
+                    f"cannot delete {error.filename}: {error.strerror}; nothing was deleted"
                 ) from error
         ours = [aside for _, aside in moved]
         _remove_older(runs, ours)

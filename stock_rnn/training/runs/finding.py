@@ -40,15 +40,20 @@ def open_run(name: str | Path | None, models_dir: Path, logs_dir: Path) -> Run:
             f"{run.config} {fault}, and nobody knows the run's settings without it; put it back, "
             f"or remove the run with python -m stock_rnn delete {run.name}"
         )
-    raise no_run(run)
+    raise no_run(run, otherwise="train it with python train.py, or name another; ")
 
 
-def no_run(run: Run) -> UserError:
-    """What is said where a run is named that does not exist, with the name that is closest."""
+def no_run(run: Run, *, otherwise: str = "") -> UserError:
+    """What is said where a run is named that does not exist.
+
+    Args:
+        run: the one that is named.
+        otherwise: what is advised if no run has a name that is close to it.
+    """
     names = [other.name for other in all_runs(run.models_dir, run.logs_dir)]
     close = difflib.get_close_matches(run.name, names, n=1)
-    advice = f"did you mean {close[0]}?" if close else "train it with python train.py."
-    return UserError(f"no run at {run.folder}: {advice} python -m stock_rnn runs lists the runs")
+    advice = f"did you mean {close[0]}? " if close else otherwise
+    return UserError(f"no run at {run.folder}: {advice}python -m stock_rnn runs lists the runs")
 
 
 def looks_like_run(run: Run) -> bool:

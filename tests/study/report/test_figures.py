@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 from matplotlib.image import imread
 
@@ -48,3 +49,11 @@ def test_figures_are_pictures_of_a_readable_size(name, drawn):
     picture = imread(drawn.figures / f"{name}.png")
     assert picture.shape[1] >= 800
     assert len({tuple(pixel) for pixel in picture.reshape(-1, picture.shape[2])[::97]}) > 5
+
+
+def test_the_line_of_stability_has_a_name_and_the_ticks_are_measured_epochs(grid):
+    figure, shown = figures.edge_of_stability(Study(grid))
+    (axes,) = figure.axes
+    assert "stability line" in axes.get_legend_handles_labels()[1]
+    epochs = shown[0].epochs["epoch"][np.isfinite(shown[0].epochs["preconditioned_max"])]
+    assert list(axes.get_xticks()) == [epoch for epoch in epochs if epoch > 0]

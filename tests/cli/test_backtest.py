@@ -62,14 +62,14 @@ def test_a_backtest_shows_folds_all_of_them_and_intervals(run_here, here):
         *("1", first["first"], first["last"], "31", "anew", f"{first['mse']:.2e}")
     ]
     assert lines[5].startswith("2 folds: the model beside baselines")
-    assert lines[13].startswith("conformal intervals that aim at 90%")
+    assert lines[14].startswith("conformal intervals that aim at 90%")
     assert lines[-9:-5] == result["sentences"]
     files = ("result.json", "folds.csv", "pooled.csv", "forecasts.csv", "backtest.png")
     assert lines[-5:] == [f"models/b/{name}" for name in files]
     again = run_here("backtest", "--resume", "b", "--intervals", "dropout", cwd=here)
     assert again.returncode == 0, again.stderr
     assert "3 kept in models/b, 0 to make" in again.stderr
-    assert again.stdout.splitlines()[5:13] == lines[5:13]
+    assert again.stdout.splitlines()[5:14] == lines[5:14]
     assert "dropout intervals that aim at 90%" in again.stdout
     refused = run_here("backtest", "--resume", "b", "--folds", 3, "--symbol", "X", cwd=here)
     assert refused.returncode == 2

@@ -9,7 +9,15 @@ import pytest
 
 from stock_rnn.cli._command import given_settings
 from stock_rnn.cli.train import _parser
-from stock_rnn.config import HYPERPARAMETERS, PRESETS, Config, resolve, settings
+from stock_rnn.config import (
+    HYPERPARAMETERS,
+    PRESETS,
+    Config,
+    groups,
+    on_other_prices,
+    resolve,
+    settings,
+)
 from stock_rnn.errors import UserError
 
 
@@ -221,7 +229,7 @@ CSV = {"csv": "a.csv", "decimal": "comma", "period": "1y"}
 )  # fmt: skip
 def test_what_is_not_given_stays_on_other_prices(config, given, changed):
     ours = Config(**config)
-    assert ours.on_other_prices(given) == dataclasses.replace(ours, **changed)
+    assert on_other_prices(ours, given) == dataclasses.replace(ours, **changed)
 
 
 def test_unknown_presets_and_settings_are_refused():
@@ -258,7 +266,7 @@ def test_settings_are_the_fields_with_their_annotations():
 
 
 def test_a_csv_is_read_whatever_the_run_s_source_was():
-    config = Config(source="bundled").on_other_prices({"csv": "b.csv"})
+    config = on_other_prices(Config(source="bundled"), {"csv": "b.csv"})
     assert config == Config(csv="b.csv")
 
 
@@ -275,3 +283,9 @@ def test_days_and_paths_may_be_given_as_python_has_them(day):
     config = Config(start=day, end=day, csv=Path("a") / "b.csv")
     assert (config.start, config.end, config.csv) == ("2016-01-04", "2016-01-04", "a/b.csv")
     assert Config.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_every_setting_is_in_one_group_of_the_help():
+    titled = [setting for members in groups().values() for setting in members]
+    assert titled == list(settings())
+    assert {setting.name for setting in groups()["network"]} >= {"cell", "num_layers", "tt_rank"}

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from stock_rnn.config import settings
+from stock_rnn.config import groups, settings
 from stock_rnn.errors import UserError
 from stock_rnn.settings import Setting
 
@@ -66,12 +66,15 @@ def add_settings(parser: argparse.ArgumentParser, names: Sequence[str] | None = 
     A flag that is not given is absent from the parsed arguments: presets can then come
     between the defaults and what is given.
     """
-    for setting in settings():
-        if names is None or setting.name in names:
-            _add_setting(parser, setting)
+    for title, members in groups().items():
+        wanted = [setting for setting in members if names is None or setting.name in names]
+        if wanted:
+            group = parser.add_argument_group(title)
+            for setting in wanted:
+                _add_setting(group, setting)
 
 
-def _add_setting(parser: argparse.ArgumentParser, setting: Setting) -> None:
+def _add_setting(parser: argparse._ArgumentGroup, setting: Setting) -> None:
     help_text = setting.help.replace("%", "%%")
     if setting.default is not None:
         help_text += f" (default: {setting.default})"

@@ -15,7 +15,7 @@ from stock_rnn.cli._command import (
     run_command,
 )
 from stock_rnn.cli._intervals import add_intervals, interval_table, intervals_of, refuse_step
-from stock_rnn.config import PRICE_SETTINGS, SPECTRA, Config
+from stock_rnn.config import PRICE_SETTINGS, SPECTRA, Config, on_other_prices
 from stock_rnn.errors import UserError
 from stock_rnn.files import remove_old_part_files
 from stock_rnn.settings import flag
@@ -168,7 +168,7 @@ def _others(config: Config, given: dict[str, Any]) -> Config:
     Raises:
         UserError: a value does not fit, or no stock is named where the run has several.
     """
-    other = config.on_other_prices(given)
+    other = on_other_prices(config, given)
     if other.several:
         raise UserError(
             f"the run has {config.symbol}, and {', '.join(map(flag, given))} needs --symbol: other "

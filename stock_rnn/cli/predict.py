@@ -17,7 +17,7 @@ from stock_rnn.cli._command import (
     given_settings,
     run_command,
 )
-from stock_rnn.config import INTERVAL_STEP, INTERVALS, PRICE_SETTINGS, Config
+from stock_rnn.config import INTERVAL_STEP, INTERVALS, PRICE_SETTINGS, Config, on_other_prices
 from stock_rnn.errors import UserError
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _newest(config: Config, given: dict[str, Any]) -> Config:
     """The run's settings on the newest prices, unless a span is named."""
     if (config.start or config.end) and not given.keys() & _SPAN:
         given = {**given, "period": Config().period}
-    return config.on_other_prices(given)
+    return on_other_prices(config, given)
 
 
 def as_text(found: NextPrices, today: datetime.date) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stock_rnn.config import Config
+from stock_rnn.config import Config, on_other_prices
 from stock_rnn.data import one_stock, prices_of
 from stock_rnn.errors import UserError
 from stock_rnn.forecasting import predict_stocks
@@ -111,7 +111,7 @@ def test_stocks_and_a_new_one_come_from_the_files_of_a_folder(folder, monkeypatc
     config = Config(csv="prices", symbols="AA,BB", embed_size=1)
     found = prices_of(config)
     assert (found.symbols, [len(each) for each in found.prices]) == (("AA", "BB"), [60, 50])
-    new = one_stock(config.on_other_prices({"symbol": "CC"}))
+    new = one_stock(on_other_prices(config, {"symbol": "CC"}))
     assert (new.symbol, len(new), new.source) == ("CC", 3, "csv")
     with pytest.raises(ValueError, match="are several stocks"):
         one_stock(config)
@@ -181,17 +181,17 @@ def test_the_command_of_a_run_makes_its_settings_again(stocks_config):
 
 def test_one_stock_of_a_run_of_several_comes_from_where_the_others_come(tmp_path):
     of_package = Config(symbols="A,B", source="skfolio", embed_size=3)
-    one = of_package.on_other_prices({"symbol": "C"})
+    one = on_other_prices(of_package, {"symbol": "C"})
     assert (one.several, one.symbol, one.source) == (False, "C", "skfolio")
     folder = Config(symbols="A,B", csv="prices", close_column="Last")
-    one = folder.on_other_prices({"symbol": "C"})
+    one = on_other_prices(folder, {"symbol": "C"})
     assert (one.several, one.symbol, one.csv) == (False, "C", "prices/C.csv")
     assert one.close_column == "Last"
-    one = folder.on_other_prices({"symbol": "C", "source": "yahoo"})
+    one = on_other_prices(folder, {"symbol": "C", "source": "yahoo"})
     assert (one.several, one.csv, one.close_column) == (False, None, None)
-    later = folder.on_other_prices({"period": "1y"})
+    later = on_other_prices(folder, {"period": "1y"})
     assert (later.symbols, later.period) == ("A,B", "1y")
-    file = folder.on_other_prices({"csv": "x/NEW.csv"})
+    file = on_other_prices(folder, {"csv": "x/NEW.csv"})
     assert (file.several, file.symbol, file.csv) == (False, "NEW", "x/NEW.csv")
     with pytest.raises(UserError, match="cannot be named after"):
-        folder.on_other_prices({"symbol": "../C"})
+        on_other_prices(folder, {"symbol": "../C"})

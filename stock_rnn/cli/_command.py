@@ -99,6 +99,23 @@ def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in vars(arguments).items() if name in names}
 
 
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """Add RUN, which may be left out, and --model."""
+    parser.add_argument(
+        "run",
+        nargs="?",
+        metavar="RUN",
+        help="a run's name or folder; the newest complete run if none is named",
+    )
+    parser.add_argument(
+        "--model",
+        metavar="last|best",
+        default="last",
+        help="the last epoch's model, or that of the epoch whose mean loss during training was "
+        "lowest; its saved weights may be worse",
+    )
+
+
 def add_folders(parser: argparse.ArgumentParser) -> None:
     """Add --models-dir and --logs-dir."""
     parser.add_argument("--models-dir", type=Path, default=Path("models"), help="where runs are")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from stock_rnn.cli._command import (
     Parser,
     add_folders,
+    add_run,
     add_settings,
     aligned,
     given_settings,
@@ -36,19 +37,7 @@ def _parser(program: str = "evaluate.py") -> Parser:
         "the root of the mean squared error of the predicted prices. Of the run's settings those "
         "stay that are not given. docs/output.md explains every word.",
     )
-    parser.add_argument(
-        "run",
-        nargs="?",
-        metavar="RUN",
-        help="a run's name or folder; the newest complete run if none is named",
-    )
-    parser.add_argument(
-        "--model",
-        metavar="last|best",
-        default="last",
-        help="the last epoch's model, or that of the epoch whose mean loss during training was "
-        "lowest; its saved weights may be worse",
-    )
+    add_run(parser)
     parser.add_argument(
         "--spectrum",
         metavar="|".join(SPECTRA),

@@ -6,7 +6,7 @@ import argparse
 import math
 from collections.abc import Sequence
 
-from stock_rnn.cli._command import Parser, add_folders, run_command
+from stock_rnn.cli._command import Parser, add_folders, add_run, run_command
 from stock_rnn.errors import UserError
 from stock_rnn.files import remove_old_part_files
 from stock_rnn.landscape import PLANES
@@ -21,21 +21,13 @@ def _parser(program: str = "python -m stock_rnn landscape") -> Parser:
         "random directions and eigenvectors, on planes, and along the path of its training. "
         "Dropout is off. docs/landscape.md explains every picture.",
     )
-    parser.add_argument(
-        "run", nargs="?", metavar="RUN", help="a run's name or folder; the newest if none is named"
-    )
+    add_run(parser)
     parser.add_argument(
         "--with",
         dest="other",
         metavar="OTHER",
         help="another run of the same network: the loss on the line to it, before and after its "
         "units are aligned",
-    )
-    parser.add_argument(
-        "--model",
-        metavar="last|best",
-        default="last",
-        help="the last epoch's model, or that of the lowest training loss",
     )
     parser.add_argument(
         "--planes",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from stock_rnn.cli._command import (
     Parser,
     add_folders,
+    add_run,
     add_settings,
     aligned,
     given_settings,
@@ -38,19 +39,7 @@ def _parser(program: str = "python -m stock_rnn predict") -> Parser:
         "persistence beside them: the forecast that the price stays where it is. Intervals come "
         "from the errors on the run's test examples. docs/forecasting.md explains the rest.",
     )
-    parser.add_argument(
-        "run",
-        nargs="?",
-        metavar="RUN",
-        help="a run's name or folder; the newest complete run if none is named",
-    )
-    parser.add_argument(
-        "--model",
-        metavar="last|best",
-        default="last",
-        help="the last epoch's model, or that of the epoch whose mean loss during training was "
-        "lowest; its saved weights may be worse",
-    )
+    add_run(parser)
     parser.add_argument(
         "--horizon",
         type=int,

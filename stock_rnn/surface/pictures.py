@@ -263,11 +263,11 @@ def _write_frames(
 
 def _writer(suffix: str) -> matplotlib.animation.AbstractMovieWriter:
     """The writer of a format, by the suffix of a file's name."""
-    codec = {".webm": "libvpx-vp9", ".mp4": "h264"}.get(suffix)
-    kind: Any = matplotlib.animation.writers[WRITERS[suffix[1:]]]
-    # Else a film keeps the frames' transparency, which the encoder of WebM refuses.
-    colours = None if codec is None else ["-pix_fmt", "yuv420p"]
-    writer: matplotlib.animation.AbstractMovieWriter = kind(
-        fps=_FRAMES_PER_SECOND, codec=codec, extra_args=colours
-    )
+    options: dict[str, Any] = {}
+    if (codec := {".webm": "libvpx-vp9", ".mp4": "h264"}.get(suffix)) is not None:
+        # Else a film keeps the frames' transparency, which the encoder of WebM refuses.
+        options = {"codec": codec, "extra_args": ["-pix_fmt", "yuv420p"]}
+    writer: matplotlib.animation.AbstractMovieWriter = matplotlib.animation.writers[
+        WRITERS[suffix[1:]]
+    ](fps=_FRAMES_PER_SECOND, **options)
     return writer

@@ -18,7 +18,13 @@ from stock_rnn.errors import UserError
 from stock_rnn.surface import pictures
 from stock_rnn.surface.formula import Formula
 from stock_rnn.surface.paths import path
-from stock_rnn.surface.surfaces import SURFACES, critical_points, names_of, surface_of
+from stock_rnn.surface.surfaces import (
+    SURFACES,
+    CriticalPointAt,
+    critical_points,
+    names_of,
+    surface_of,
+)
 
 LECTURE = ("gd", "momentum", "adagrad", "rmsprop", "adam")
 
@@ -85,9 +91,14 @@ def test_a_surface_without_critical_points_and_one_of_them_alone():
 
 
 def test_of_minima_of_two_heights_the_lowest_is_named():
-    names = {name: names_of(critical_points(SURFACES[name])) for name in ("two-minima", "saddle")}
-    assert names["two-minima"] == ["lowest minimum", SADDLE, MINIMUM]
-    assert names["saddle"] == [MINIMUM, SADDLE, MINIMUM]
+    def names(*heights):
+        found = [CriticalPointAt(np.zeros(2), height, MINIMUM) for height in heights]
+        return names_of([*found, CriticalPointAt(np.zeros(2), -9.0, SADDLE)])
+
+    assert names(0.3, -0.3, 0.3) == [MINIMUM, "lowest minimum", MINIMUM, SADDLE]
+    assert names(-1.0, -1.0 - 1e-12) == [MINIMUM, MINIMUM, SADDLE]
+    assert names(0.3) == [MINIMUM, SADDLE]
+    assert names() == [SADDLE]
 
 
 def test_a_point_with_a_curvature_of_zero_is_not_called_a_minimum():

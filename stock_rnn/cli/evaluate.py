@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import math
+import shlex
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,6 @@ from stock_rnn.files import remove_old_part_files
 from stock_rnn.settings import flag
 
 if TYPE_CHECKING:
-    from stock_rnn.forecasting.accuracy import Accuracy
     from stock_rnn.forecasting.comparison import Comparison
     from stock_rnn.forecasting.evaluation import Evaluation
 
@@ -48,6 +48,9 @@ def _parser(program: str = "evaluate.py") -> Parser:
         metavar="|".join(SPECTRA),
         help="also the Hessian of the training loss: all eigenvalues and the matrix, or their "
         "density with standard errors, for networks of any size",
+    )
+    parser.add_argument(
+        "--no-report", action="store_true", help="write no report.html, the page of all results"
     )
     add_settings(parser, PRICE_SETTINGS)
     add_folders(parser)
@@ -88,7 +91,12 @@ def main(argv: Sequence[str] | None = None, *, program: str = "evaluate.py") -> 
             logs_dir=arguments.logs_dir,
             which=arguments.model,
         )
-        result = evaluate(forecaster, prices)
+        result = evaluate(
+            forecaster,
+            prices,
+            report=not arguments.no_report,
+            command=_typed(program, sys.argv[1:] if argv is None else argv),
+        )
         which = "" if forecaster.which == "last" else f", {forecaster.which} epoch's model"
         print(f"run {forecaster.run.folder}{which}")
         if prices:
@@ -116,88 +124,21 @@ def main(argv: Sequence[str] | None = None, *, program: str = "evaluate.py") -> 
     return run_command(command, program)
 
 
-def _decimals(values: Sequence[float]) -> int:
-    """Decimals with which the smallest positive value has three digits; 2 at least."""
-    positive = [value for value in values if 0 < value < math.inf]
-    return max(2, 2 - math.floor(math.log10(min(positive)))) if positive else 2
+def _typed(program: str, words: Sequence[str]) -> str:
+    """The command line that was typed."""
+    python = "python " if program.endswith(".py") else ""
+    return f"{python}{program} {shlex.join(words)}".rstrip()
 
 
 def table(result: Evaluation) -> str:
     """The scores as aligned text, a row a set of examples, one number format a column."""
-    errors = [result.price_errors[name] for name in result.scores]
-    decimals = _decimals([error.rmse for error in errors])
-    rows = [
-        (
-            *("", "examples", "MSE", "persistence MSE", "RMSE in %", "RMSE in price"),
-            *("skill", "95 % interval"),
-        )
-    ]
-    for (name, score), error in zip(result.scores.items(), errors, strict=True):
-        low, high = score.interval
-        rows.append(
-            (
-                name,
-                f"{score.examples:,}",
-                f"{score.mse:.2e}",
-                f"{score.persistence_mse:.2e}",
-                f"{error.rmse_percent:.3f}",
-                f"{error.rmse:,.{decimals}f}",
-                f"{score.skill:+.3f}" if score.skill == score.skill else "undefined",
-                score.no_interval or f"[{low:+.3f}, {high:+.3f}]",
-            )
-        )
-    return aligned(rows)
+    from stock_rnn.forecasting.tables import score_rows
+
+    return aligned(score_rows(result.scores, result.price_errors))
 
 
 def comparison_table(comparison: Comparison) -> str:
     """The forecasts of one set as aligned text, a row a forecast, 100 columns wide at most."""
-    heading = (
-        f"{comparison.name}: the model beside baselines; p of equal squared errors "
-        "(Diebold-Mariano, Holm)"
-    )
-    rows: list[tuple[str, ...]] = [
-        (
-            *("", "MSE", "MAE", "RMSE", "MAPE", "MASE", "RMSSE"),
-            *("skill, 95 %", "direction", "p"),
-        )
-    ]
-    for name, each in comparison.accuracies.items():
-        rows.append(
-            (
-                name,
-                f"{each.score.mse:.2e}",
-                f"{each.mae:.2e}",
-                _price_cell(each.rmse_price),
-                f"{each.mape:.2f}",
-                *(f"{value:.2f}" if value == value else "-" for value in (each.mase, each.rmsse)),
-                _skill_cell(each),
-                _direction_cell(each),
-                _p_cell(comparison.adjusted.get(name, math.nan)),
-            )
-        )
-    return f"{heading}\n{aligned(rows)}"
+    from stock_rnn.forecasting.tables import COMPARISON, comparison_rows
 
-
-def _price_cell(value: float) -> str:
-    return f"{value:,.0f}" if 1e3 <= value < 1e6 else f"{value:.4g}"
-
-
-def _skill_cell(each: Accuracy) -> str:
-    if each.score.skill != each.score.skill:
-        return "-"
-    low, high = each.score.interval
-    interval = "" if each.score.no_interval else f" [{low:+.2f},{high:+.2f}]"
-    return f"{each.score.skill:+.2f}{interval}"
-
-
-def _direction_cell(each: Accuracy) -> str:
-    if each.direction.count == 0:
-        return "-"
-    low, high = each.direction.interval
-    return f"{each.direction.share:.0%} [{100 * low:.0f},{100 * high:.0f}]"
-
-
-def _p_cell(value: float) -> str:
-    if value != value:
-        return "-"
-    return "<.001" if value < 0.001 else f"{value:.3f}"
+    return f"{comparison.name}: {COMPARISON}\n{aligned(comparison_rows(comparison))}"

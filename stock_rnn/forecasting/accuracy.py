@@ -213,9 +213,7 @@ def _shifts(
     for k in range(most + 1):
         past = _unit(prices[steps - k])
         for name, each in unit.items():
-            known = past is not None and each is not None
-            # Rounding may lead beyond 1.
-            found[name].append(float(np.clip(each @ past, -1, 1)) if known else math.nan)
+            found[name].append(_product(each, past))
     gaps = np.diff(dataset.label_dates().ravel())
     daily = len(gaps) > 0 and bool(np.median(gaps.astype(np.int64)) == _DAY)
     undefined = [math.nan] * (MAX_SHIFT - most)
@@ -226,6 +224,11 @@ def _shift(correlations: list[float], daily: bool) -> Shift:
     known = np.isfinite(correlations).any()
     best = int(np.nanargmax(correlations)) if known else None
     return Shift(tuple(correlations), best, daily)
+
+
+def _product(one: NDArray[np.floating] | None, two: NDArray[np.floating] | None) -> float:
+    # Rounding may lead beyond 1.
+    return math.nan if one is None or two is None else float(np.clip(one @ two, -1, 1))
 
 
 def _unit(values: NDArray[np.floating]) -> NDArray[np.floating] | None:

@@ -34,6 +34,9 @@ def skill_intervals(
         repetitions: samples.
         seed: of the random numbers.
         coverage: of the intervals.
+
+    Returns:
+        Forecast -> the ends; (nan, nan) if the reference is zero all through a sample.
     """
     if not errors:
         return {}
@@ -53,7 +56,8 @@ def skill_intervals(
             first = begins[at[:-1]]
             last = first + np.diff(at)
             total = (cumulated[name][last] - cumulated[name][first]).sum()
-            found[name][repetition] = 1.0 - total.real / total.imag
+            defined = total.imag > 0
+            found[name][repetition] = 1.0 - total.real / total.imag if defined else np.nan
     tails = [50 * (1 - coverage), 50 * (1 + coverage)]
     limits = {name: np.percentile(each, tails) for name, each in found.items()}
     return {name: (float(low), float(high)) for name, (low, high) in limits.items()}

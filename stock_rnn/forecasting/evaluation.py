@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from stock_rnn.data import StockDataSet, dataset_of
@@ -20,6 +21,7 @@ from stock_rnn.forecasting.comparison import MODEL, Comparison, compare
 from stock_rnn.forecasting.figures import predictions_figure
 from stock_rnn.forecasting.forecaster import Forecaster
 from stock_rnn.forecasting.metrics import PriceError, Score, price_error, score
+from stock_rnn.forecasting.report import write_report
 from stock_rnn.prices import Prices
 from stock_rnn.training import runs
 
@@ -74,7 +76,24 @@ class Evaluation:
         return self.comparison.sentence
 
 
-def evaluate(forecaster: Forecaster, prices: Prices | None = None) -> Evaluation:
+@dataclasses.dataclass(frozen=True)
+class _Evaluated:
+    """An evaluation, and what its page needs beside it."""
+
+    result: Evaluation
+    folder: Path
+    prices: Prices
+    dataset: StockDataSet
+    drawn: dict[str, Figure]
+
+
+def evaluate(
+    forecaster: Forecaster,
+    prices: Prices | None = None,
+    *,
+    report: bool = True,
+    command: str | None = None,
+) -> Evaluation:
     """Score a run's model, and write the result into the run's folder.
 
     On the run's own prices its training, validation and test sets are scored. On others all
@@ -87,23 +106,35 @@ def evaluate(forecaster: Forecaster, prices: Prices | None = None) -> Evaluation
     Args:
         forecaster: as `load_run` gives it.
         prices: other prices than the run's own.
+        report: whether to write `report.html`, all of it on one page.
+        command: what was typed, for the page.
 
     Raises:
         UserError: too few prices, the run's own are damaged, or the folder cannot be
             written.
     """
-    return _on_own_prices(forecaster) if prices is None else _on_others(forecaster, prices)
+    done = _on_own_prices(forecaster) if prices is None else _on_others(forecaster, prices)
+    if not report:
+        return done.result
+    path = done.folder / "report.html"
+    try:
+        write_report(
+            path, forecaster, done.prices, done.dataset, done.result, done.drawn, command=command
+        )
+    except OSError as error:
+        raise UserError(f"cannot write to {done.folder}: {error.strerror}") from error
+    return dataclasses.replace(done.result, files=(*done.result.files, path))
 
 
-def _on_own_prices(forecaster: Forecaster) -> Evaluation:
+def _on_own_prices(forecaster: Forecaster) -> _Evaluated:
     prices = runs.read_prices(forecaster.run)
     dataset = dataset_of(forecaster.config, prices)
     sets = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
     sets = {name: examples for name, examples in sets.items() if len(examples)}
     folder = forecaster.run.folder
-    result = _evaluate(forecaster, dataset, prices, sets, dataset.test, folder, trained_on=dataset)
-    line = _dropout(forecaster, dataset, result.scores["train"].mse)
-    return dataclasses.replace(result, dropout=line)
+    done = _evaluate(forecaster, dataset, prices, sets, dataset.test, folder, trained_on=dataset)
+    line = _dropout(forecaster, dataset, done.result.scores["train"].mse)
+    return dataclasses.replace(done, result=dataclasses.replace(done.result, dropout=line))
 
 
 def _dropout(forecaster: Forecaster, dataset: StockDataSet, mse: float) -> str | None:
@@ -118,7 +149,7 @@ def _dropout(forecaster: Forecaster, dataset: StockDataSet, mse: float) -> str |
     )
 
 
-def _on_others(forecaster: Forecaster, prices: Prices) -> Evaluation:
+def _on_others(forecaster: Forecaster, prices: Prices) -> _Evaluated:
     dataset = dataset_of(forecaster.config, prices)
     trained_on = runs.read_prices(forecaster.run)
     training = dataset_of(forecaster.config, trained_on)
@@ -135,8 +166,8 @@ def _on_others(forecaster: Forecaster, prices: Prices) -> Evaluation:
             "them are the prices that it was trained on"
         )
     folder = forecaster.run.evaluations / runs.series_name(prices)
-    result = _evaluate(forecaster, dataset, prices, sets, everything, folder, trained_on=training)
-    return dataclasses.replace(result, overlap=overlap)
+    done = _evaluate(forecaster, dataset, prices, sets, everything, folder, trained_on=training)
+    return dataclasses.replace(done, result=dataclasses.replace(done.result, overlap=overlap))
 
 
 def _training_span(dataset: StockDataSet) -> tuple[np.datetime64, np.datetime64]:
@@ -169,7 +200,7 @@ def _evaluate(
     folder: Path,
     *,
     trained_on: StockDataSet,
-) -> Evaluation:
+) -> _Evaluated:
     """Score each set; write and draw the predictions of the examples `shown`."""
     predicted = {
         name: forecaster.predict_examples(dataset, examples) for name, examples in sets.items()
@@ -194,10 +225,11 @@ def _evaluate(
     result = Evaluation(scores, errors, table, (), comparison=compared)
     folder = forecaster.folder_in(folder)
     try:
-        files = _write(folder, forecaster, dataset, prices, result)
+        files, drawn = _write(folder, forecaster, dataset, prices, result)
     except OSError as error:
         raise UserError(f"cannot write to {folder}: {error.strerror}") from error
-    return dataclasses.replace(result, files=files)
+    result = dataclasses.replace(result, files=files)
+    return _Evaluated(result, folder, prices, dataset, drawn)
 
 
 def _compare(
@@ -240,7 +272,8 @@ def _write(
     dataset: StockDataSet,
     prices: Prices,
     result: Evaluation,
-) -> tuple[Path, ...]:
+) -> tuple[tuple[Path, ...], dict[str, Figure]]:
+    """Write all files but the page: their paths, and the pictures by file name."""
     table = result.predictions
     folder.mkdir(parents=True, exist_ok=True)
     files = tuple(
@@ -272,16 +305,20 @@ def _write(
     with atomic_write(files[1]) as part:
         table.to_csv(part, index=False)
     units = "change since the window before" if dataset.normalized else "price"
+    drawn = {}
     for path, suffix, ylabel in ((files[2], "", units), (files[3], "_price", "price")):
         title = f"{prices.symbol}: {forecaster.title}"
         figure = predictions_figure(table, suffix, title=title, ylabel=ylabel)
         with atomic_write(path) as part:
             figure.savefig(part)
+        # The page draws the same figure: its layout is found.
+        figure.set_layout_engine("none")
+        drawn[path.name] = figure
     if result.comparison is not None:
         write_json(files[4], result.comparison.to_dict())
         with atomic_write(files[5]) as part:
             result.comparison.to_frame().to_csv(part, index=False)
-    return files
+    return files, drawn
 
 
 def _json_score(value: Score) -> dict[str, Any]:

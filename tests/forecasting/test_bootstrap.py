@@ -42,3 +42,9 @@ def test_the_intervals_are_those_of_arch(count):
 
 def test_no_forecast_has_no_interval():
     assert skill_intervals({}, np.ones(30), repetitions=10, seed=0) == {}
+
+
+def test_a_sample_in_which_the_reference_is_zero_leaves_no_interval():
+    reference = np.r_[np.zeros(39), 1.0]
+    found = skill_intervals({"all": np.ones(40)}, reference, repetitions=100, seed=0)
+    assert np.isnan(found["all"]).all()

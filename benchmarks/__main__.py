@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks._frame import ROOT, Results, describe_commit, describe_machine
 
-NAMES = ("startup", "scale", "training", "curvature")
+NAMES = ("startup", "scale", "training", "forecasting", "curvature")
 
 
 def main() -> None:

@@ -64,7 +64,7 @@ def write_report(
         settings_section(record.config),
         _data(prices, dataset, result),
         _predictions(result, drawn),
-        *_training(forecaster.run, record),
+        *training_sections(forecaster.run, record),
         again_section([record.made_by["command"], *([command] if command else [])], record),
     ]
     sentence, lead = result.verdict, []
@@ -173,8 +173,8 @@ def _predictions(result: Evaluation, drawn: Mapping[str, Figure]) -> Section:
     return Section("Predictions", parts)
 
 
-def _training(run: Run, record: Record) -> list[Section]:
-    """The losses and, if the run has it, the curvature by epoch.
+def training_sections(run: Run, record: Record) -> list[Section]:
+    """The losses and, if the run has it, the curvature by epoch of a complete run.
 
     A file that cannot be read is told on the page and in the log: the results above do not
     need it.
@@ -202,8 +202,10 @@ def _losses(run: Run, monitored: str) -> Picture:
         history = pd.read_csv(run.history)
         if missing := {"epoch", "loss", "val_loss"} - set(history.columns):
             raise ValueError(f"no column {', '.join(sorted(missing))}")
+        if history.empty:
+            raise ValueError("no epoch is in it")
+        first, last = (history.iloc[at].astype(float) for at in (0, -1))
         figure = figures.losses_figure(history, monitored=monitored)
-    first, last = history.iloc[0], history.iloc[-1]
     text = (
         f"Mean squared errors from epoch {first['epoch']:.0f} to {last['epoch']:.0f}: "
         f"train {first['loss']:.3g} to {last['loss']:.3g}, "
@@ -216,13 +218,13 @@ def _losses(run: Run, monitored: str) -> Picture:
 def _curvature(run: Run) -> Picture:
     with reading(run.spectrum, TRAIN_AGAIN):
         measurements = load_measurements(run.spectrum)
-        figure = epochs_figure(measurements)
+        figure, last = epochs_figure(measurements), measurements[-1]
     figures.fix_margins(figure, left=1.05, top=0.4)
-    ends = measurements[-1].extremes
+    ends = last.extremes
     errors = [value + ends.rounding for value in (ends.residual_min, ends.residual_max)]
     text = (
         f"Training loss, largest and smallest eigenvalue of its Hessian after {len(measurements)} "
-        f"epochs. After epoch {measurements[-1].epoch} the smallest is {ends.lambda_min:.4g} ± "
+        f"epochs. After epoch {last.epoch} the smallest is {ends.lambda_min:.4g} ± "
         f"{errors[0]:.1g}, the largest {ends.lambda_max:.4g} ± {errors[1]:.1g}."
     )
     caption = (

@@ -105,7 +105,8 @@ def write_page(
     """
     text = render_page(title, sentence, sections, lead=lead)
     with atomic_write(path) as part:
-        part.write_text(text, encoding="utf-8")
+        # A file's name on a command line need not be UTF-8.
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _shown(part: str | Table | Picture | Command, name: str) -> Any:

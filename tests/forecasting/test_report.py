@@ -15,7 +15,7 @@ from stock_rnn.data import prices_of
 from stock_rnn.forecasting.evaluation import evaluate
 from stock_rnn.forecasting.figures import losses_figure, skills_figure
 from stock_rnn.forecasting.metrics import Score
-from stock_rnn.forecasting.report import settings_section
+from stock_rnn.forecasting.report import settings_section, training_sections
 from stock_rnn.forecasting.tables import comparison_rows, score_rows
 from stock_rnn.training.runs import read_record
 from tests.browser import WIDTHS, look_at
@@ -133,16 +133,34 @@ def test_without_a_report_there_is_none(copied):
     assert result.files[-1].name == "comparison.csv"
 
 
-def test_a_run_without_curvature_has_no_section_on_it_and_damage_is_told(copied, caplog):
+@pytest.mark.parametrize(
+    ("history", "fault"),
+    [
+        ("a,b\n1,two\n", "no column epoch, loss, val_loss"),
+        ("epoch,loss,val_loss\n", "no epoch is in it"),
+        ("epoch,loss,val_loss\n1,one,two\n", "could not convert"),
+    ],
+)
+def test_a_history_that_cannot_be_read_is_told(history, fault, copied, caplog):
+    run = copied().run
+    run.spectrum.unlink()
+    run.history.write_text(history)
+    # Without a spectrum there is no section on curvature.
+    (section,) = training_sections(run, read_record(run))
+    (told,) = section.parts
+    assert f"history.csv is damaged ({fault}" in told
+    assert f"report.html has no losses by epoch: {run.history} is damaged" in caplog.text
+
+
+def test_results_need_neither_the_history_nor_the_spectrum(copied, caplog):
     forecaster = copied()
-    forecaster.run.spectrum.unlink()
-    forecaster.run.history.write_text("a,b\n1,two\n")
+    forecaster.run.history.unlink()
+    np.savez(forecaster.run.spectrum, epochs=np.zeros(0))
     page = page_of(evaluate(forecaster))
-    assert "Curvature" not in page
-    assert "history.csv is damaged (no column epoch, loss, val_loss)" in page
-    assert "report.html has no losses by epoch" in caplog.text
-    # The results need neither.
     assert page.count("<svg role") == 3
+    for told in ("history.csv is missing", "spectrum.npz is damaged"):
+        assert told in words_of(page)
+        assert told in caplog.text
 
 
 def test_skills_are_drawn_with_their_intervals(evaluated):

@@ -93,6 +93,11 @@ def test_a_page_is_written_whole_or_not_at_all(tmp_path):
     assert "<title>Run</title>" in before
     assert '<p class="sentence">The model is no better.</p>' in before
 
+    # Linux's names of files that are not UTF-8.
+    write_page(path, "Run", "a\udcffb", [])
+    assert "a\\udcffb" in path.read_text(encoding="utf-8")
+    before = path.read_text(encoding="utf-8")
+
     class Broken:
         def __str__(self):
             raise RuntimeError("broken")

@@ -11,8 +11,9 @@ run: .venv/run.installed
 	$(PY) train.py --run-name default --resume
 	$(PY) evaluate.py default
 
+# -rs: what was not tested, and why, comes last.
 test: .venv/test.installed lint
-	$(ONE_THREAD) $(PY) -m pytest -n 2 --dist loadfile -q --durations=10
+	$(ONE_THREAD) $(PY) -m pytest -n 2 --dist loadfile -q --durations=10 -rs
 
 # The oldest versions that setup.cfg allows: `make test-oldest PYTHON=python3.10`.
 test-oldest: .venv-oldest/installed

@@ -75,6 +75,22 @@ def run_here(capsys, monkeypatch):
     return run
 
 
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, without a window. Without one the test is skipped, and fails in CI."""
+    from playwright.sync_api import sync_playwright
+
+    from tests.browser import MISSING, find_chromium
+
+    if (path := find_chromium()) is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(MISSING)
+    # For a module only: as long as Playwright runs, nothing else can run an event loop.
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path)
+        yield chromium
+        chromium.close()
+
+
 @pytest.fixture(scope="session")
 def small_config():
     """A configuration that trains in a second, on real prices."""

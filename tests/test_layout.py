@@ -16,7 +16,7 @@ PACKAGE = ROOT / "stock_rnn"
 # top of the package.
 ORDER = [
     "curvature",
-    "errors", "files", "terminal", "plots",
+    "errors", "files", "terminal", "plots", "page",
     "settings",
     "prices",
     "config",

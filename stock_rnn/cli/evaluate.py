@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import math
+import shlex
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,6 @@ from stock_rnn.files import remove_old_part_files
 from stock_rnn.settings import flag
 
 if TYPE_CHECKING:
-    from stock_rnn.forecasting.accuracy import Accuracy
     from stock_rnn.forecasting.comparison import Comparison
     from stock_rnn.forecasting.evaluation import Evaluation
     from stock_rnn.forecasting.pooling import PooledComparison
@@ -49,6 +49,9 @@ def _parser(program: str = "evaluate.py") -> Parser:
         action="store_true",
         help="also the gradient of the training loss by layer, and its flow through time, at the "
         "initial and at the trained weights",
+    )
+    parser.add_argument(
+        "--no-report", action="store_true", help="write no report.html, the page of all results"
     )
     add_intervals(
         parser,
@@ -110,7 +113,12 @@ def main(argv: Sequence[str] | None = None, *, program: str = "evaluate.py") -> 
         )
         kind = Intervals(**given)
         interval_scores = evaluate_intervals(forecaster, kind) if given else {}
-        result = evaluate(forecaster, prices)
+        result = evaluate(
+            forecaster,
+            prices,
+            report=not arguments.no_report,
+            command=_typed(program, sys.argv[1:] if argv is None else argv),
+        )
         which = "" if forecaster.which == "last" else f", {forecaster.which} epoch's model"
         print(f"run {forecaster.run.folder}{which}")
         if prices:
@@ -166,121 +174,28 @@ def _others(config: Config, given: dict[str, Any]) -> Config:
     return other
 
 
-def _decimals(values: Sequence[float]) -> int:
-    """Decimals with which the smallest positive value has three digits; 2 at least."""
-    positive = [value for value in values if 0 < value < math.inf]
-    return max(2, 2 - math.floor(math.log10(min(positive)))) if positive else 2
+def _typed(program: str, words: Sequence[str]) -> str:
+    """The command line that was typed."""
+    python = "python " if program.endswith(".py") else ""
+    return f"{python}{program} {shlex.join(words)}".rstrip()
 
 
 def table(result: Evaluation) -> str:
     """The scores as aligned text, a row a set of examples, one number format a column."""
-    errors = [result.price_errors[name] for name in result.scores]
-    decimals = _decimals([error.rmse for error in errors])
-    rows = [
-        (
-            *("", "examples", "MSE", "persistence MSE", "RMSE in %", "RMSE in price"),
-            *("skill", "95 % interval"),
-        )
-    ]
-    for (name, score), error in zip(result.scores.items(), errors, strict=True):
-        low, high = score.interval
-        rows.append(
-            (
-                name,
-                f"{score.examples:,}",
-                f"{score.mse:.2e}",
-                f"{score.persistence_mse:.2e}",
-                f"{error.rmse_percent:.3f}",
-                f"{error.rmse:,.{decimals}f}" if error.rmse == error.rmse else "-",
-                f"{score.skill:+.3f}" if score.skill == score.skill else "undefined",
-                score.no_interval or f"[{low:+.3f}, {high:+.3f}]",
-            )
-        )
-    return aligned(rows)
+    from stock_rnn.forecasting.tables import score_rows
+
+    return aligned(score_rows(result.scores, result.price_errors))
 
 
 def comparison_table(comparison: Comparison) -> str:
     """The forecasts of one set as aligned text, a row a forecast, 100 columns wide at most."""
-    heading = (
-        f"{comparison.name}: the model beside baselines; each interval is of one comparison, "
-        "uncorrected\n"
-        "p: test that both have the same squared error (Diebold-Mariano), Holm-corrected for "
-        f"{len(comparison.tests)} baselines"
-    )
-    rows: list[tuple[str, ...]] = [
-        (
-            *("", "MSE", "MAE", "RMSE", "MAPE", "MASE", "RMSSE"),
-            *("skill, 95 %", "direction", "p"),
-        )
-    ]
-    for name, each in comparison.accuracies.items():
-        rows.append(
-            (
-                name,
-                f"{each.score.mse:.2e}",
-                f"{each.mae:.2e}",
-                _price_cell(each.rmse_price),
-                f"{each.mape:.2f}",
-                *(f"{value:.2f}" if value == value else "-" for value in (each.mase, each.rmsse)),
-                _skill_cell(each),
-                _direction_cell(each),
-                _p_cell(comparison.adjusted.get(name, math.nan)),
-            )
-        )
-    return f"{heading}\n{aligned(rows)}"
+    from stock_rnn.forecasting.tables import comparison_heading, comparison_rows
+
+    return f"{comparison_heading(comparison)}\n{aligned(comparison_rows(comparison))}"
 
 
 def stocks_table(comparison: PooledComparison) -> str:
     """The model on each of several stocks as aligned text, a row a stock."""
-    heading = (
-        f"{comparison.name} by stock; p against its best baseline (Diebold-Mariano, Holm over all "
-        "stocks and baselines)"
-    )
-    rows: list[tuple[str, ...]] = [
-        ("", "examples", "MSE", "MAPE", "RMSE", "skill, 95 %", "direction", "best baseline", "p")
-    ]
-    for symbol, stock in comparison.stocks.items():
-        model = stock.accuracies["model"]
-        rows.append(
-            (
-                symbol,
-                f"{model.score.examples:,}",
-                f"{model.score.mse:.2e}",
-                f"{model.mape:.2f}",
-                _price_cell(model.rmse_price),
-                _skill_cell(model),
-                _direction_cell(model),
-                stock.best,
-                _p_cell(comparison.adjusted_by_stock[symbol][stock.best]),
-            )
-        )
-    return f"{heading}\n{aligned(rows)}"
+    from stock_rnn.forecasting.tables import stock_rows, stocks_heading
 
-
-def _price_cell(value: float) -> str:
-    if value != value:
-        return "-"
-    return f"{value:,.0f}" if 1e3 <= value < 1e6 else f"{value:.4g}"
-
-
-def _skill_cell(each: Accuracy) -> str:
-    if each.score.skill != each.score.skill:
-        return "-"
-    low, high = each.score.interval
-    interval = "" if each.score.no_interval else f" [{low:+.2f},{high:+.2f}]"
-    return f"{each.score.skill:+.2f}{interval}"
-
-
-def _direction_cell(each: Accuracy) -> str:
-    if each.direction.count == 0:
-        return "-"
-    low, high = each.direction.interval
-    if low != low:
-        return f"{each.direction.share:.0%}"
-    return f"{each.direction.share:.0%} [{100 * low:.0f},{100 * high:.0f}]"
-
-
-def _p_cell(value: float) -> str:
-    if value != value:
-        return "-"
-    return "<.001" if value < 0.001 else f"{value:.3f}"
+    return f"{stocks_heading(comparison)}\n{aligned(stock_rows(comparison))}"

@@ -139,8 +139,9 @@ class ExponentialSmoothing:
         """Find α on the labels of the training examples."""
         from scipy.optimize import minimize_scalar
 
-        log_prices = _log_prices(dataset)
         steps = label_steps(dataset, dataset.train)
+        # What comes after the training's last label changes none of its errors.
+        log_prices = _log_prices(dataset)[: steps.max() + 1]
 
         def loss(alpha: float) -> float:
             return float(np.mean(_smoothing_errors(log_prices, alpha)[steps] ** 2))

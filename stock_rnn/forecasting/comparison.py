@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from stock_rnn.data import StockDataSet
-from stock_rnn.forecasting.accuracy import Accuracy, Scale, accuracy
+from stock_rnn.forecasting.accuracy import Accuracy, Scale, accuracies
 from stock_rnn.forecasting.significance import MIN_LOSSES, DieboldMariano, diebold_mariano, holm
 
 #: The name of the trained run's model among the forecasts.
@@ -116,18 +116,15 @@ def compare(
         predictions: `MODEL` and each baseline -> (k, N), in the units of the labels.
         scale: of the training's prices.
     """
-    accuracies = {
-        which: accuracy(dataset, examples, predicted, scale)
-        for which, predicted in predictions.items()
-    }
-    model = accuracies[MODEL].losses
+    measured = accuracies(dataset, examples, predictions, scale)
+    model = measured[MODEL].losses
     tests = {
         which: diebold_mariano(model, each.losses)
-        for which, each in accuracies.items()
+        for which, each in measured.items()
         if which != MODEL
     }
     adjusted = holm([test.p_value for test in tests.values()])
-    return Comparison(name, accuracies, tests, dict(zip(tests, adjusted, strict=True)))
+    return Comparison(name, measured, tests, dict(zip(tests, adjusted, strict=True)))
 
 
 def _p_value(value: float) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from stock_rnn.config import SECOND_ORDER
@@ -23,6 +25,7 @@ from stock_rnn.forecasting.figures import predictions_figure
 from stock_rnn.forecasting.forecaster import Forecaster
 from stock_rnn.forecasting.metrics import PriceError, Score, price_error, score
 from stock_rnn.forecasting.pooling import pool, pooled_score
+from stock_rnn.forecasting.report import write_report
 from stock_rnn.prices import Prices, Stocks
 from stock_rnn.training import runs
 
@@ -81,7 +84,24 @@ class Evaluation:
         return self.comparison.sentence
 
 
-def evaluate(forecaster: Forecaster, prices: Prices | None = None) -> Evaluation:
+@dataclasses.dataclass(frozen=True)
+class _Evaluated:
+    """An evaluation, and what its page needs beside it."""
+
+    result: Evaluation
+    folder: Path
+    prices: Prices | Stocks
+    dataset: StockDataSet
+    drawn: dict[str, Figure]
+
+
+def evaluate(
+    forecaster: Forecaster,
+    prices: Prices | None = None,
+    *,
+    report: bool = True,
+    command: str | None = None,
+) -> Evaluation:
     """Score a run's model, and write the result into the run's folder.
 
     On the run's own prices its training, validation and test sets are scored. On others all
@@ -97,15 +117,25 @@ def evaluate(forecaster: Forecaster, prices: Prices | None = None) -> Evaluation
     Args:
         forecaster: as `load_run` gives it.
         prices: other prices than the run's own.
+        report: whether to write `report.html`, all of it on one page.
+        command: what was typed, for the page.
 
     Raises:
         UserError: too few prices, the run's own are damaged, or the folder cannot be
             written.
     """
-    return _on_own_prices(forecaster) if prices is None else _on_others(forecaster, prices)
+    done = _on_own_prices(forecaster) if prices is None else _on_others(forecaster, prices)
+    if not report:
+        return done.result
+    path = done.folder / "report.html"
+    with _writing_to(done.folder):
+        write_report(
+            path, forecaster, done.prices, done.dataset, done.result, done.drawn, command=command
+        )
+    return dataclasses.replace(done.result, files=(*done.result.files, path))
 
 
-def _on_own_prices(forecaster: Forecaster) -> Evaluation:
+def _on_own_prices(forecaster: Forecaster) -> _Evaluated:
     prices = runs.read_prices(forecaster.run)
     if isinstance(prices, Stocks):
         return _on_own_stocks(forecaster, prices)
@@ -113,9 +143,9 @@ def _on_own_prices(forecaster: Forecaster) -> Evaluation:
     sets = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
     sets = {name: examples for name, examples in sets.items() if len(examples)}
     folder = forecaster.run.folder
-    result = _evaluate(forecaster, dataset, prices, sets, dataset.test, folder, trained_on=dataset)
-    line = _dropout(forecaster, dataset, result.scores["train"].mse)
-    return dataclasses.replace(result, dropout=line)
+    done = _evaluate(forecaster, dataset, prices, sets, dataset.test, folder, trained_on=dataset)
+    line = _dropout(forecaster, dataset, done.result.scores["train"].mse)
+    return dataclasses.replace(done, result=dataclasses.replace(done.result, dropout=line))
 
 
 def _dropout(forecaster: Forecaster, dataset: StockDataSet, mse: float) -> str | None:
@@ -132,7 +162,7 @@ def _dropout(forecaster: Forecaster, dataset: StockDataSet, mse: float) -> str |
     return line + told if np.isfinite(epoch.train) else line
 
 
-def _on_others(forecaster: Forecaster, prices: Prices) -> Evaluation:
+def _on_others(forecaster: Forecaster, prices: Prices) -> _Evaluated:
     dataset = dataset_of(forecaster.config, prices)
     trained_on = runs.read_prices(forecaster.run)
     if isinstance(trained_on, Stocks):
@@ -151,11 +181,11 @@ def _on_others(forecaster: Forecaster, prices: Prices) -> Evaluation:
             "them are the prices that it was trained on"
         )
     folder = forecaster.run.evaluations / runs.series_name(prices)
-    result = _evaluate(forecaster, dataset, prices, sets, everything, folder, trained_on=training)
-    return dataclasses.replace(result, overlap=overlap)
+    done = _evaluate(forecaster, dataset, prices, sets, everything, folder, trained_on=training)
+    return dataclasses.replace(done, result=dataclasses.replace(done.result, overlap=overlap))
 
 
-def _on_own_stocks(forecaster: Forecaster, stocks: Stocks) -> Evaluation:
+def _on_own_stocks(forecaster: Forecaster, stocks: Stocks) -> _Evaluated:
     """Score the sets of all stocks together, and the test set of each."""
     dataset = dataset_of(forecaster.config, stocks)
     sets = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
@@ -187,8 +217,10 @@ def _on_own_stocks(forecaster: Forecaster, stocks: Stocks) -> Evaluation:
         comparison=pool(compared, days),
     )
     folder = forecaster.folder_in(forecaster.run.folder)
-    files = _write(folder, forecaster, dataset, stocks, result, drawn=shown)
-    return dataclasses.replace(result, files=files)
+    with _writing_to(folder):
+        files, drawn = _write(folder, forecaster, dataset, stocks, result, shown=shown)
+    result = dataclasses.replace(result, files=files)
+    return _Evaluated(result, folder, stocks, dataset, drawn)
 
 
 def _pooled_score(
@@ -206,7 +238,7 @@ def _days(dataset: StockDataSet, examples: NDArray[np.integer]) -> NDArray[np.da
     return dataset.label_dates(examples)[:, -1].astype("datetime64[D]")
 
 
-def _on_another_stock(forecaster: Forecaster, prices: Prices, trained_on: Stocks) -> Evaluation:
+def _on_another_stock(forecaster: Forecaster, prices: Prices, trained_on: Stocks) -> _Evaluated:
     """Score a model of several stocks on one; baselines are fitted on this one's own training."""
     training = dataset_of(forecaster.config, trained_on)
     stock = training.cut(prices)
@@ -227,9 +259,10 @@ def _on_another_stock(forecaster: Forecaster, prices: Prices, trained_on: Stocks
             overlap += f"; {shared:,} of them are the prices that it was trained on"
     folder = forecaster.run.evaluations / runs.series_name(prices)
     fitted = stock if len(stock.train) else None
-    result = _evaluate(forecaster, stock, prices, sets, everything, folder, trained_on=fitted)
+    done = _evaluate(forecaster, stock, prices, sets, everything, folder, trained_on=fitted)
     unseen = forecaster.describe_unseen(prices.symbol)
-    return dataclasses.replace(result, overlap=overlap, unseen=unseen)
+    result = dataclasses.replace(done.result, overlap=overlap, unseen=unseen)
+    return dataclasses.replace(done, result=result)
 
 
 def _training_span(dataset: StockDataSet) -> tuple[np.datetime64, np.datetime64]:
@@ -262,7 +295,7 @@ def _evaluate(
     folder: Path,
     *,
     trained_on: StockDataSet | None,
-) -> Evaluation:
+) -> _Evaluated:
     """Score each set; write and draw the predictions of the examples `shown`."""
     predicted = {
         name: forecaster.predict_examples(dataset, examples) for name, examples in sets.items()
@@ -287,8 +320,23 @@ def _evaluate(
         baselines = fit_baselines(trained_on)
         compared = _compare(last, dataset, sets[last], predicted[last], baselines, trained_on)
     result = Evaluation(scores, errors, table, (), comparison=compared)
-    files = _write(forecaster.folder_in(folder), forecaster, dataset, prices, result)
-    return dataclasses.replace(result, files=files)
+    folder = forecaster.folder_in(folder)
+    with _writing_to(folder):
+        files, drawn = _write(folder, forecaster, dataset, prices, result)
+    result = dataclasses.replace(result, files=files)
+    return _Evaluated(result, folder, prices, dataset, drawn)
+
+
+@contextlib.contextmanager
+def _writing_to(folder: Path) -> Iterator[None]:
+    """Tell in one line that a file cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {folder}: {error.strerror}; make it writable or make room, or "
+            "evaluate a copy of the run elsewhere"
+        ) from error
 
 
 def _compare(
@@ -332,30 +380,13 @@ def _write(
     prices: Prices | Stocks,
     result: Evaluation,
     *,
-    drawn: str | None = None,
-) -> tuple[Path, ...]:
-    """Write the files of an evaluation; of several stocks, `drawn` is that of the pictures.
+    shown: str | None = None,
+) -> tuple[tuple[Path, ...], dict[str, Figure]]:
+    """Write all files but the page: their paths, and the pictures by file name.
 
-    Raises:
-        UserError: they cannot be written.
+    Args:
+        shown: of several stocks that of the pictures.
     """
-    try:
-        return _write_files(folder, forecaster, dataset, prices, result, drawn)
-    except OSError as error:
-        raise UserError(
-            f"cannot write to {folder}: {error.strerror}; make it writable or make room, or "
-            "evaluate a copy of the run elsewhere"
-        ) from error
-
-
-def _write_files(
-    folder: Path,
-    forecaster: Forecaster,
-    dataset: StockDataSet,
-    prices: Prices | Stocks,
-    result: Evaluation,
-    drawn: str | None,
-) -> tuple[Path, ...]:
     table = result.predictions
     folder.mkdir(parents=True, exist_ok=True)
     files = tuple(
@@ -386,17 +417,21 @@ def _write_files(
     with atomic_write(files[1]) as part:
         table.to_csv(part, index=False)
     units = "change from the last known price" if dataset.normalized else "price"
-    rows = table if drawn is None else table[table["symbol"] == drawn]
+    rows = table if shown is None else table[table["symbol"] == shown]
+    drawn = {}
     for path, suffix, ylabel in ((files[2], "", units), (files[3], "_price", "price")):
-        title = f"{drawn or prices.symbol}: {forecaster.title}"
+        title = f"{shown or prices.symbol}: {forecaster.title}"
         figure = predictions_figure(rows, suffix, title=title, ylabel=ylabel)
         with atomic_write(path) as part:
             figure.savefig(part)
+        # The page draws the same figure: its layout is found.
+        figure.set_layout_engine("none")
+        drawn[path.name] = figure
     if result.comparison is not None:
         write_json(files[4], result.comparison.to_dict())
         with atomic_write(files[5]) as part:
             result.comparison.to_frame().to_csv(part, index=False)
-    return files
+    return files, drawn
 
 
 def _json_score(value: Score) -> dict[str, Any]:

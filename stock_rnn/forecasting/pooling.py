@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from stock_rnn.forecasting.accuracy import Accuracy, Direction, Shift
 from stock_rnn.forecasting.comparison import MODEL, Comparison
-from stock_rnn.forecasting.metrics import MIN_EXAMPLES, Score, score_of_losses
+from stock_rnn.forecasting.metrics import MIN_EXAMPLES, Score, scores_of_losses
 from stock_rnn.forecasting.significance import diebold_mariano, holm
 
 FloatArray = NDArray[np.float64]
@@ -161,7 +161,7 @@ def pooled_score(
         days: (m,).
     """
     by_day = [daily_losses(each, days) for each in (errors, reference)]
-    found = score_of_losses(*by_day, examples=len(errors))
+    found = scores_of_losses({"": by_day[0]}, by_day[1], examples=len(errors))[""]
     return PooledScore(**dataclasses.asdict(found), days=len(by_day[0]))
 
 

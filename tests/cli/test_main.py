@@ -122,6 +122,7 @@ def test_the_wheel_has_the_package_and_nothing_else(installed):
     target, names = installed
     assert {
         "stock_rnn/py.typed", "stock_rnn/__init__.pyi", "stock_rnn/study/report/page.html",
+        "stock_rnn/page/base.html", "stock_rnn/page/report.html",
         "stock_rnn/curvature/palette.py",
     } <= set(names)  # fmt: skip
     tops = {name.split("/")[0] for name in names}

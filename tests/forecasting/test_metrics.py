@@ -1,8 +1,9 @@
-import arch.bootstrap
 import numpy as np
 import pytest
 
-from stock_rnn.forecasting.metrics import price_error, score
+from stock_rnn.forecasting import metrics
+from stock_rnn.forecasting.bootstrap import skill_intervals
+from stock_rnn.forecasting.metrics import price_error, score, scores
 
 
 def test_mean_squared_errors_and_skill():
@@ -36,16 +37,15 @@ def test_skill_is_undefined_where_persistence_has_no_error():
 def test_many_examples_are_binned_and_have_the_interval_of_the_central_limit(monkeypatch):
     sizes = []
 
-    class Spy(arch.bootstrap.StationaryBootstrap):
-        def __init__(self, block, errors, reference, **options):
-            sizes.append((len(errors), len(reference)))
-            super().__init__(block, errors, reference, **options)
+    def spy(errors, reference, **options):
+        sizes.append(([len(each) for each in errors.values()], len(reference)))
+        return skill_intervals(errors, reference, **options)
 
-    monkeypatch.setattr(arch.bootstrap, "StationaryBootstrap", Spy)
+    monkeypatch.setattr(metrics, "skill_intervals", spy)
     rng = np.random.default_rng(0)
     actual, noise = rng.normal(size=(2, 400_000, 1))
     result = score(actual, 0.1 * actual + 0.5 * noise, np.zeros_like(actual))
-    assert sizes == [(10_000, 10_000)]
+    assert sizes == [([10_000], 10_000)]
     # The delta method: a ratio of means has the standard error of errors - ratio * reference.
     errors, reference = ((0.5 * noise - 0.9 * actual) ** 2).ravel(), (actual**2).ravel()
     ratio = errors.mean() / reference.mean()
@@ -69,3 +69,18 @@ def test_the_interval_covers_the_true_skill_about_95_times_in_100():
         result = score(actual, signal[:, None], np.zeros((300, 1)), seed=draw)
         hits += result.interval[0] <= 1 - (4 / 3) / (7 / 3) <= result.interval[1]
     assert 0.88 <= hits / draws <= 0.99
+
+
+def test_several_forecasts_have_the_scores_that_each_has_alone():
+    rng = np.random.default_rng(4)
+    actual, noise = rng.normal(size=(2, 60, 2))
+    forecasts = {
+        "close": 0.9 * actual,
+        "noise": noise,
+        "persistence": np.zeros((60, 2)),
+        "diverged": np.full((60, 2), np.inf),
+    }
+    together = scores(actual, forecasts, np.zeros((60, 2)), seed=3)
+    for name, each in forecasts.items():
+        # nan is not equal to itself; its text is.
+        assert repr(together[name]) == repr(score(actual, each, np.zeros((60, 2)), seed=3))

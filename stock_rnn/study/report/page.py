@@ -7,9 +7,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jinja2
 import pandas as pd
 
+from stock_rnn.page import environment
 from stock_rnn.study.judge.claims import CLAIMS
 from stock_rnn.study.judge.statistics import family_level, least_seeds
 from stock_rnn.study.judge.variants import PRIMARY, Variant
@@ -63,15 +63,9 @@ def render_page(
         pictures: name -> figure, as SVG.
         evidence: path of a figure or table -> keys of the records that it shows.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("stock_rnn.study.report", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["cell"] = _cell
-    return environment.get_template("page.html").render(
+    templates = environment("stock_rnn.study.report")
+    templates.filters["cell"] = _cell
+    return templates.get_template("page.html").render(
         command=command,
         data=found[0].data,
         versions=found[0].versions,

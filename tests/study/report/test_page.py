@@ -6,6 +6,8 @@ import html.parser
 
 import pytest
 
+from tests.browser import WIDTHS, look_at
+
 
 class Page(html.parser.HTMLParser):
     """The ids of a page, the targets of its links, and what it loads from elsewhere."""
@@ -35,6 +37,14 @@ def test_the_page_has_no_external_files_and_no_broken_links(drawn, grid):
     assert set(page.targets) <= page.ids
     for claim in ("sgd-test-loss-tenfold", "gradient-falls-at-the-rate", "figure-escapes"):
         assert claim in page.ids
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_in_a_browser_nothing_overflows_and_everything_can_be_read(width, drawn, browser):
+    faults, pictures, texts = look_at(browser, drawn.page, width)
+    assert faults == []
+    assert pictures > 5
+    assert texts > 500
 
 
 @pytest.mark.parametrize("symbol", ["$A_$", "<script>alert(1)</script>", "a\\b", "{{ data }}"])

@@ -8,7 +8,6 @@ import json
 import shlex
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -24,7 +23,13 @@ from stock_rnn.settings import flag
 from stock_rnn.training.runs.directory import Run
 from stock_rnn.training.runs.names import run_name, short_hash
 from stock_rnn.training.runs.reading import reading
-from stock_rnn.training.runs.record import describe_data, git_revision, prices_in, write_prices
+from stock_rnn.training.runs.record import (
+    Record,
+    describe_data,
+    git_revision,
+    prices_in,
+    write_prices,
+)
 from stock_rnn.workers.environment import versions
 
 _FORMAT = 1
@@ -57,6 +62,7 @@ class Folder:
         self.pooled = self.path / "pooled.csv"
         self.forecasts = self.path / "forecasts.csv"
         self.figure = self.path / "backtest.png"
+        self.report = self.path / "report.html"
 
     def fit(self, number: int) -> Path:
         """The file of a fit."""
@@ -71,20 +77,15 @@ class Folder:
 
 
 @dataclasses.dataclass(frozen=True)
-class Asked:
+class Asked(Record):
     """What a backtest was asked for, as `backtest.json` keeps it.
 
     Attributes:
-        config, walk, intervals: the settings.
-        data: description of the prices, as `runs.describe_data`.
-        made_by: command, time, versions, git revision.
+        walk, intervals: its settings beside those of each fit.
     """
 
-    config: Config
     walk: Walk
     intervals: Intervals
-    data: dict[str, Any]
-    made_by: dict[str, Any]
 
 
 def default_name(config: Config, walk: Walk) -> str:

@@ -28,6 +28,7 @@ from stock_rnn.backtest.fit import (
 from stock_rnn.backtest.folder import Folder
 from stock_rnn.backtest.judge import INTERVAL_COLUMNS, Judged, judge
 from stock_rnn.backtest.plan import Fit, Walk, plan_fits
+from stock_rnn.backtest.report import write_report
 from stock_rnn.config import NO_DROPOUT, Config
 from stock_rnn.data import one_stock
 from stock_rnn.errors import UserError
@@ -246,8 +247,13 @@ def _write(
         f"{prices.symbol}: {walk.folds} folds, {config.optimizer}, "
         f"{config.num_layers} x {config.lstm_size}"
     )
+    figure = backtest_figure(judged, title=title)
     with atomic_write(folder.figure) as part:
-        backtest_figure(judged, title=title).savefig(part)
+        figure.savefig(part)
+    # The page draws the same figure: its layout is found.
+    figure.set_layout_engine("none")
+    asked = folders.read_asked(folder)
+    write_report(folder.report, title, asked, intervals, prices, judged, figure)
     content = {
         "command": folders.command(config, walk, intervals),
         "prices": runs.describe_data(prices),
@@ -259,7 +265,10 @@ def _write(
         "folds": [_json_row(row) for row in judged.folds.to_dict("records")],
     }
     write_json(folder.result, content)
-    return (folder.result, folder.folds, folder.pooled, folder.forecasts, folder.figure)
+    return (
+        *(folder.result, folder.folds, folder.pooled, folder.forecasts, folder.figure),
+        folder.report,
+    )
 
 
 def pooled_table(judged: Judged) -> pd.DataFrame:

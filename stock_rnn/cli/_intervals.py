@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -68,23 +67,6 @@ def refuse_step(given: Mapping[str, Any]) -> None:
 
 def interval_table(kind: Intervals, scores: Mapping[str, IntervalScore]) -> str:
     """How good intervals are as aligned text, a row a forecast."""
-    heading = (
-        f"{kind.method} intervals that aim at {kind.coverage:.0%}; width and Winkler score in % of "
-        "the last known price"
-    )
-    rows: list[tuple[str, ...]] = [
-        ("", "coverage", "95 % interval", "mean width", "Winkler", "without end")
-    ]
-    for name, score in scores.items():
-        low, high = score.coverage_interval
-        rows.append(
-            (
-                *(name, f"{score.coverage:.1%}", f"[{low:.1%}, {high:.1%}]"),
-                *(_width_cell(score.width), _width_cell(score.winkler), f"{score.unbounded:,}"),
-            )
-        )
-    return f"{heading}\n{aligned(rows)}"
+    from stock_rnn.forecasting.tables import interval_rows, intervals_heading
 
-
-def _width_cell(value: float) -> str:
-    return f"{value:.3f}" if math.isfinite(value) else "-"
+    return f"{intervals_heading(kind)}\n{aligned(interval_rows(scores))}"

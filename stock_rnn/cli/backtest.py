@@ -13,7 +13,7 @@ from stock_rnn.backtest.plan import MODELS, WINDOWS, Walk
 from stock_rnn.cli._command import Parser, add_settings, aligned, given_settings, run_command
 from stock_rnn.cli._intervals import add_intervals, interval_table, intervals_of, refuse_step
 from stock_rnn.cli.evaluate import comparison_table
-from stock_rnn.config import DEFAULT_PRESET, PRESETS, Config, resolve, settings
+from stock_rnn.config import DEFAULT_PRESET, PRESETS, resolve, settings
 from stock_rnn.errors import UserError
 from stock_rnn.settings import flag
 from stock_rnn.terminal import quiet_import
@@ -202,56 +202,16 @@ def _walk_names() -> list[str]:
 
 def as_text(found: Backtest) -> str:
     """The result for the terminal: folds, all folds together, intervals, sentences, files."""
+    from stock_rnn.backtest.tables import fold_rows, how
+
     judged = found.judged
     lines = [
         f"backtest {found.path}",
-        _how(found.config, found.walk),
-        _fold_table(found),
+        how(found.config, found.walk),
+        aligned(fold_rows(found.judged), left=("first", "last", "start", "best baseline")),
         comparison_table(judged.comparison),
         interval_table(found.intervals, judged.intervals),
         *judged.sentences,
         *map(str, found.files),
     ]
     return "\n".join(lines)
-
-
-def _how(config: Config, walk: Walk) -> str:
-    start = (
-        "each fit starts from the weights of the one before (warm)"
-        if walk.warm_start
-        else "each fit starts anew"
-    )
-    fold = "fold" if walk.refit_every == 1 else f"{walk.refit_every} folds"
-    return (
-        f"{config.symbol}: {walk.folds} folds, {walk.window} window, a fit every {fold}; {start}, "
-        f"{config.max_epoch} epochs, {walk.model} epoch's weights"
-    )
-
-
-def _fold_table(found: Backtest) -> str:
-    """A row a fold: the model beside the best baseline of that fold."""
-    from stock_rnn.forecasting.comparison import MODEL
-
-    rows: list[tuple[str, ...]] = [
-        (
-            *("fold", "first", "last", "trained on", "start", "MSE", "skill"),
-            *("best baseline", "its skill", "coverage"),
-        )
-    ]
-    for number, group in found.judged.folds.groupby("fold"):
-        by_name = {row["forecast"]: row for row in group.to_dict("records")}
-        model = by_name.pop(MODEL)
-        best = min(by_name.values(), key=lambda row: row["mse"])
-        rows.append(
-            (
-                *(str(number), str(model["first"])[:10], str(model["last"])[:10]),
-                *(f"{model['trained_on']:,}", str(model["start"])),
-                *(f"{model['mse']:.2e}", _signed(model["skill"])),
-                *(best["forecast"], _signed(best["skill"]), f"{model['coverage']:.0%}"),
-            )
-        )
-    return aligned(rows, left=("first", "last", "start", "best baseline"))
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.3f}" if value == value else "-"

@@ -78,11 +78,11 @@ def write_report(
     if result.comparison and result.baseline_verdict:
         sentence, lead = result.baseline_verdict, [result.verdict, result.comparison.shift]
     title = f"{prices.symbol}: {forecaster.title}"
-    lead = [_as_sentence(line) for line in lead]
-    write_page(path, title, _as_sentence(sentence), sections, lead=lead)
+    lead = [as_sentence(line) for line in lead]
+    write_page(path, title, as_sentence(sentence), sections, lead=lead)
 
 
-def _as_sentence(line: str) -> str:
+def as_sentence(line: str) -> str:
     """A line of the terminal with a capital letter and a full stop."""
     return f"{line[:1].upper()}{line[1:]}."
 
@@ -136,7 +136,7 @@ def _forecasts(result: Evaluation) -> Section:
         Table("errors of the model on each set of examples, beside persistence", columns, rows)
     ]
     if result.dropout:
-        parts.append(_as_sentence(result.dropout))
+        parts.append(as_sentence(result.dropout))
     if result.comparison:
         columns, *rows = comparison_rows(result.comparison)
         caption = comparison_heading(result.comparison).replace("\n", "; ")
@@ -255,4 +255,4 @@ def _data(prices: Prices | Stocks, dataset: StockDataSet, result: Evaluation) ->
         f"Examples of {dataset.num_steps} windows of {dataset.input_size}, by set: {examples}. "
         f"The pictures and final_predictions.csv have those of {first} to {last}.",
     ]
-    return Section("Data", [*lines, *([_as_sentence(result.overlap)] if result.overlap else [])])
+    return Section("Data", [*lines, *([as_sentence(result.overlap)] if result.overlap else [])])

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from stock_rnn.forecasting.accuracy import Accuracy
 from stock_rnn.forecasting.comparison import MODEL, Comparison
+from stock_rnn.forecasting.intervals import Intervals, IntervalScore
 from stock_rnn.forecasting.metrics import PriceError, Score
 from stock_rnn.forecasting.pooling import PooledComparison
 
@@ -108,6 +109,34 @@ def stock_rows(comparison: PooledComparison) -> list[tuple[str, ...]]:
             )
         )
     return rows
+
+
+def intervals_heading(kind: Intervals) -> str:
+    """What the rows of `interval_rows` are."""
+    return (
+        f"{kind.method} intervals that aim at {kind.coverage:.0%}; width and Winkler score in % of "
+        "the last known price"
+    )
+
+
+def interval_rows(scores: Mapping[str, IntervalScore]) -> list[tuple[str, ...]]:
+    """The columns' names, then a row a forecast: how good its intervals are."""
+    rows: list[tuple[str, ...]] = [
+        ("", "coverage", "95 % interval", "mean width", "Winkler", "without end")
+    ]
+    for name, score in scores.items():
+        low, high = score.coverage_interval
+        rows.append(
+            (
+                *(name, f"{score.coverage:.1%}", f"[{low:.1%}, {high:.1%}]"),
+                *(_width_cell(score.width), _width_cell(score.winkler), f"{score.unbounded:,}"),
+            )
+        )
+    return rows
+
+
+def _width_cell(value: float) -> str:
+    return f"{value:.3f}" if math.isfinite(value) else "-"
 
 
 def _decimals(values: Sequence[float]) -> int:

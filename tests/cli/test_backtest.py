@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from markupsafe import escape
 
 from stock_rnn.backtest.fit import train_and_forecast
 from stock_rnn.workers import pool
@@ -63,9 +64,17 @@ def test_a_backtest_shows_folds_all_of_them_and_intervals(run_here, here):
     ]
     assert lines[5].startswith("2 folds: the model beside baselines")
     assert lines[14].startswith("conformal intervals that aim at 90%")
-    assert lines[-9:-5] == result["sentences"]
-    files = ("result.json", "folds.csv", "pooled.csv", "forecasts.csv", "backtest.png")
-    assert lines[-5:] == [f"models/b/{name}" for name in files]
+    assert lines[-10:-6] == result["sentences"]
+    files = (
+        *("result.json", "folds.csv", "pooled.csv", "forecasts.csv", "backtest.png"),
+        "report.html",
+    )
+    assert lines[-6:] == [f"models/b/{name}" for name in files]
+    page = (here / "models" / "b" / "report.html").read_text(encoding="utf-8")
+    # As a sentence, with a capital letter.
+    assert all(escape(line[1:]) in page for line in result["sentences"])
+    assert escape(result["command"]) in page
+    assert page.count('role="img"') == 1
     again = run_here("backtest", "--resume", "b", "--intervals", "dropout", cwd=here)
     assert again.returncode == 0, again.stderr
     assert "3 kept in models/b, 0 to make" in again.stderr

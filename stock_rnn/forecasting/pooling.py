@@ -52,7 +52,8 @@ class PooledComparison(Comparison):
         shifts = [each.accuracies[MODEL].shift for each in self.stocks.values()]
         later = sum(shift.best is not None and shift.best > 0 for shift in shifts)
         return (
-            f"predictions follow a price of the past most closely for {later} of {len(shifts)} stocks"
+            f"predictions follow a price of the past most closely for {later} of {len(shifts)} "
+            "stocks"
         )
 
     def to_dict(self) -> dict[str, Any]:

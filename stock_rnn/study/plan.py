@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from stock_rnn.config import Config
+from stock_rnn.config import PRICE_SETTINGS, Config
 
 #: Protocol -> the settings it changes. `appendix` is the split of the report's code: the
 #: newest 10 % test. `text` is section 5.1's "10 % data would be randomly picked for training".
@@ -37,10 +37,7 @@ ESCAPE_STEPS = 1000
 
 # Settings that say where the prices come from. They are not part of a task's key, which has
 # the hash of the prices instead.
-_PRICE_SETTINGS = (
-    *("symbol", "source", "csv", "date_column", "close_column", "decimal"),
-    *("period", "start", "end"),
-)
+_PRICE_SETTINGS = (*PRICE_SETTINGS, "symbols", "symbols_file")
 
 # Settings added after format 1, with the value that every earlier task had: there they are
 # no part of the key, so that records of an earlier version are found.
@@ -62,6 +59,16 @@ _SINCE: dict[str, Any] = {
     "perturb_threshold": 0.001,
     "perturb_interval": 100,
     "keep_weights": False,
+    "tt_rank": 4,
+    "activation": "tanh",
+    "kernel_initializer": "glorot_uniform",
+    "recurrent_initializer": "orthogonal",
+    "forget_bias": 1.0,
+    "norm": "none",
+    "clipnorm": None,
+    "clipvalue": None,
+    "gradient_every": 0,
+    "embed_size": 0,
 }
 
 # Part of every key. Raise it when the same task would produce a different record.

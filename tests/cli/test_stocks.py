@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stock_rnn.config import Config, on_other_prices
+from stock_rnn.config import INTERVAL_STEP, Config, on_other_prices
 from stock_rnn.data import one_stock, prices_of
 from stock_rnn.errors import UserError
 from stock_rnn.forecasting import predict_stocks
@@ -153,7 +153,10 @@ def test_the_next_prices_of_every_stock_stand_beside_its_skill(
     monkeypatch.setattr("stock_rnn.forecasting.horizon.predict_stocks", predict)
     text = run_here("predict", "stocks", "--horizon", 2, cwd=folder).stdout
     content = json.loads(run_here("predict", "stocks", "--horizon", 2, "--json", cwd=folder).stdout)
-    options = {"horizon": 2, "coverage": 0.9, "calendar": None}
+    options = {
+        **{"horizon": 2, "coverage": 0.9, "calendar": None},
+        **{"intervals": "conformal", "step": INTERVAL_STEP},
+    }
     assert asked == [(("AAPL", "JPM", "XOM"), options)] * 2
     lines = text.splitlines()
     assert lines[1].startswith("newest prices of 3 stocks: of 2022-12-28, long ago")

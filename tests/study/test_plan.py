@@ -207,7 +207,11 @@ ABOUT_PRICES = {
     "start": "2020-01-01",
     "end": "2021-01-01",
 }
-SETTINGS = [f for f in dataclasses.fields(Config) if f.name not in ABOUT_PRICES]
+# A study is of one stock.
+OF_SEVERAL = ("symbols", "symbols_file")
+SETTINGS = [
+    f for f in dataclasses.fields(Config) if f.name not in ABOUT_PRICES and f.name not in OF_SEVERAL
+]
 
 
 @pytest.mark.parametrize("field", SETTINGS, ids=lambda field: field.name)

@@ -120,7 +120,9 @@ def test_stocks_and_a_new_one_come_from_the_files_of_a_folder(folder, monkeypatc
 def test_the_table_of_the_evaluation_has_all_and_each_stock(
     folder, run_here, stocks_result, monkeypatch
 ):
-    monkeypatch.setattr("stock_rnn.forecasting.evaluation.evaluate", lambda *of: stocks_result)
+    monkeypatch.setattr(
+        "stock_rnn.forecasting.evaluation.evaluate", lambda *of, **how: stocks_result
+    )
     answer = run_here("evaluate.py", "stocks", cwd=folder)
     assert answer.returncode == 0, answer.stderr
     lines = answer.stdout.splitlines()

@@ -170,7 +170,7 @@ def test_the_next_prices_of_every_stock_stand_beside_its_skill(
         first = stock["predictions"][0]
         assert row[3] == f"{first['predicted']:,.2f}"
         assert row[7] == f"{stock['skill']:+.2f}"
-    assert lines[-1] == "a measured forecast, and no advice to buy or sell"
+    assert lines[-1] == "not advice to buy or sell"
 
 
 def test_the_command_of_a_run_makes_its_settings_again(stocks_config):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks._frame import ROOT, Results, describe_commit, describe_machine
 
-NAMES = ("startup", "scale", "stocks", "training", "curvature", "tensor_train")
+NAMES = ("startup", "scale", "stocks", "training", "backtest", "curvature", "tensor_train")
 
 
 def main() -> None:

@@ -76,12 +76,11 @@ def test_ours_is_compared_with_each_way_of_darts(monkeypatch, capsys):
     assert len(found) == 9
 
 
-def test_missing_forecasts_are_told(monkeypatch):
-    monkeypatch.setattr(
-        backtest, "measure", lambda name, path: _measured(name, 628 - (name == "darts"))
-    )
+def test_missing_forecasts_are_told_in_any_round(monkeypatch):
+    counts = {"ours": iter([628, 628]), "darts": iter([628, 627]), "darts by fold": iter([628] * 2)}
+    monkeypatch.setattr(backtest, "measure", lambda name, path: _measured(name, next(counts[name])))
     with pytest.raises(RuntimeError, match="darts made other forecasts than one for each of 628"):
-        backtest.main(Results(), rounds=1)
+        backtest.main(Results(), rounds=2)
 
 
 def test_a_system_that_fails_is_told_with_its_error(tmp_path):

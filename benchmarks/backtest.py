@@ -4,13 +4,15 @@ The default preset over the bundled ^GSPC in 20 folds: 1 x 32, T = 3, 50 epochs,
 RMSProp. darts gets the same relative changes in place of prices, the network as `BlockRNNModel`,
 and trains anew on the same examples where a fold begins. Each system is a script in a process of
 its own; a ratio is that of two measurements of one round. "darts" is one call of
-`historical_forecasts`; "darts by fold" calls it once a fold after `fit`, which is its fastest way.
+`historical_forecasts`. "darts by fold" calls it once a fold after `fit`, which is faster: without
+training in it, it forecasts all days of a fold at once.
 
 What differs:
 
 - Ours trains once more, before the first fold, for the intervals, and then fits the baselines,
   forecasts with dropout on, tests for significance, and writes tables and the picture.
-- darts has no dropout behind a single layer, and its rate does not decay here.
+- darts has no dropout behind a single layer, its rate does not decay here, and it starts from
+  PyTorch's initial weights. So the errors differ; they show that all train, not which is better.
 - Ours trains in a process a core, on one thread each; darts in one process, on PyTorch's threads.
   "processors" counts the seconds of all of them.
 """

@@ -37,7 +37,8 @@ def test_the_work_of_a_child_process_is_no_load():
     before = _frame._own_seconds()
     spin = "import time\nwhile time.process_time() < 0.3: pass"
     subprocess.run([sys.executable, "-c", spin], check=True)
-    assert _frame._own_seconds() - before >= 0.29
+    # The system counts hundredths, and differences of floats round.
+    assert _frame._own_seconds() - before >= 0.29 - 1e-6
 
 
 def test_idle_processors_are_no_load():

@@ -81,7 +81,7 @@ def test_the_weights_of_every_epoch_are_those_of_a_training_that_keeps_none(
     epochs, weights = read_weights(loaded.run, loaded.model.count_params())
     assert epochs.tolist() == [0, 1, 2, 3]
     keras.utils.set_random_seed(loaded.config.seed)
-    initial = network_of(loaded.config)
+    initial = network_of(loaded.config, None)
     same = keras.saving.load_model(small_run.model)
     for epoch, model in ((0, initial), (3, same), (3, loaded.model)):
         expected = np.concatenate([np.ravel(v.numpy()) for v in model.trainable_variables])

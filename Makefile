@@ -2,6 +2,10 @@ PYTHON ?= python3
 PY := .venv/bin/python
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
+# Tests read the prices of skfolio, and nothing else of it. With what it needs comes
+# scikit-learn, which Keras imports where it finds it: half a second in every process.
+PRICES := -m pip install --quiet --disable-pip-version-check --no-deps
+
 # Two processes of tests on two cores: more threads would only wait for each other.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
@@ -62,10 +66,16 @@ docs: .venv/docs.installed
 	$(INSTALL) '.[$*]'
 	@touch $@ .venv/run.installed
 
+.venv/test.installed: setup.cfg constraints.txt | .venv/bin/python
+	$(INSTALL) '.[test]'
+	$(PY) $(PRICES) --constraint constraints.txt skfolio
+	@touch $@ .venv/run.installed
+
 .venv-oldest/installed: setup.cfg constraints-oldest.txt
 	$(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check \
 		--constraint constraints-oldest.txt --editable '.[test]'
+	.venv-oldest/bin/python $(PRICES) --constraint constraints-oldest.txt skfolio
 	@touch $@
 
 .venv-bench/installed: setup.cfg constraints.txt

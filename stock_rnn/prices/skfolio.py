@@ -58,5 +58,6 @@ def _path() -> Path:
     for folder in folders:
         return Path(folder) / _FILE
     raise UserError(
-        "--source skfolio needs the package of that name: pip install 'stock_rnn[demo]'"
+        "--source skfolio needs the package of that name, of which it reads the prices alone: "
+        "pip install --no-deps skfolio"
     )

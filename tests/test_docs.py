@@ -154,7 +154,7 @@ def test_flags_exist(page):
     )
     known = " ".join(command._parser().format_help() for command in commands)
     # TensorBoard's, Dask's and pip's.
-    known += " --logdir --nthreads --nworkers --constraint --editable"
+    known += " --logdir --nthreads --nworkers --constraint --editable --no-deps"
     for word in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text(encoding="utf-8"))):
         assert re.search(rf"{word}\b(?!-)", known), word
 

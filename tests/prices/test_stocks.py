@@ -107,7 +107,7 @@ def test_a_stock_that_the_package_lacks_is_refused_with_those_that_it_has():
 
 def test_without_the_package_the_line_says_how_to_install_it(monkeypatch, tmp_path):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"pip install 'stock_rnn\[demo\]'"):
+    with pytest.raises(UserError, match="pip install --no-deps skfolio"):
         load_prices("AAPL", source="skfolio")
 
 

@@ -1,10 +1,13 @@
 """Speed and memory of one model of 100 stocks, against those of one stock."""
 
+from __future__ import annotations
+
 import json
 import statistics
 import sys
 import time
 import tracemalloc
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +15,9 @@ from benchmarks._frame import Results, interleave, ratios, spread, verdict
 from benchmarks._tables import measure, print_table
 from stock_rnn.data import StockDataSet, StocksDataSet
 from stock_rnn.prices import Prices, Stocks
+
+if TYPE_CHECKING:
+    from stock_rnn.training.epochs import EpochTrainer
 
 SYMBOLS, DAYS, EMBED_SIZE, NUM_STEPS = 100, 5_000, 4, 3
 ROUNDS = 5
@@ -35,7 +41,7 @@ def _several(count: int, num_steps: int = NUM_STEPS) -> StocksDataSet:
     return StocksDataSet(stocks, num_steps=num_steps)
 
 
-def _trainer(dataset: StockDataSet, symbols: int):  # type: ignore[no-untyped-def]
+def _trainer(dataset: StockDataSet, symbols: int) -> EpochTrainer:
     """The report's smallest network with its batches."""
     import keras
 

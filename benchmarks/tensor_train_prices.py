@@ -9,6 +9,8 @@ being paired by seed, of logarithms.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy import stats
 
@@ -26,11 +28,11 @@ NETWORKS = {
 }
 
 
-def losses(settings: dict[str, object], dataset: StockDataSet) -> tuple[int, np.ndarray]:
+def losses(settings: dict[str, Any], dataset: StockDataSet) -> tuple[int, np.ndarray]:
     """The number of parameters, and the test loss after the last epoch by seed."""
     found = []
     for seed in SEEDS:
-        config = Config(seed=seed, hessian_every=0, **settings)  # type: ignore[arg-type]
+        config = Config(seed=seed, hessian_every=0, **settings)
         model, trainer = compiled(config, dataset)
         fit_epochs(trainer, config, [learning_rate_decay(config)])
         found.append(trainer.test())

@@ -331,10 +331,10 @@ def dropout_spread(model: Any, inputs: NDArray[np.float32], seed: int) -> FloatA
     return np.std(np.asarray(passes, np.float64), axis=0, ddof=1)
 
 
-def _packed(arrays: dict[str, NDArray[Any]]) -> str:
+def _packed(arrays: dict[str, Any]) -> str:
     """Arrays as text, with every bit."""
     content = io.BytesIO()
-    np.savez(content, **arrays)  # type: ignore[arg-type]
+    np.savez(content, **arrays)
     return base64.b64encode(content.getvalue()).decode()
 
 

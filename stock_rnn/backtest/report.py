@@ -6,7 +6,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from stock_rnn.backtest.folder import Asked
+from stock_rnn.backtest.folder import Asked, command
 from stock_rnn.backtest.judge import Judged
 from stock_rnn.backtest.tables import fold_rows, how
 from stock_rnn.forecasting.comparison import MODEL
@@ -68,7 +68,8 @@ def write_report(
         Section("Intervals", [Table(intervals_heading(intervals), interval_columns, scores)]),
         settings_section(asked.config),
         Section("Data", [f"{prices.describe()}."]),
-        again_section([asked.made_by["command"]], asked),
+        # Other intervals than at its beginning may have been asked for.
+        again_section([command(asked.config, asked.walk, intervals)], asked),
     ]
     first, *others = map(as_sentence, judged.sentences)
     write_page(path, title, first, sections, lead=others)

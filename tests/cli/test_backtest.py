@@ -80,6 +80,8 @@ def test_a_backtest_shows_folds_all_of_them_and_intervals(run_here, here):
     assert "3 kept in models/b, 0 to make" in again.stderr
     assert again.stdout.splitlines()[5:14] == lines[5:14]
     assert "dropout intervals that aim at 90%" in again.stdout
+    page = (here / "models" / "b" / "report.html").read_text(encoding="utf-8")
+    assert "--intervals dropout" in page
     refused = run_here("backtest", "--resume", "b", "--folds", 3, "--symbol", "X", cwd=here)
     assert refused.returncode == 2
     assert refused.stderr.endswith("own settings: leave out --symbol, --folds\n")

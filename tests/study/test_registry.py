@@ -59,6 +59,21 @@ def test_a_rule_is_younger_than_a_run_whose_registry_does_not_have_it():
     assert registry.is_younger(claim, {**registry.name(), "version": 99})
 
 
+def test_a_rule_of_a_part_is_known_to_runs_that_name_the_parts_registry(monkeypatch):
+    of_part = {"id": "faster", "region": [1.0, None]}
+    other = {"claims": [of_part]}
+    load = registry.load
+    monkeypatch.setattr(registry, "load", lambda v=2: other if v == "part-1" else load(v))
+    monkeypatch.setattr(registry, "_files", lambda: {"2.json", "part-1.json"})
+    monkeypatch.setattr(registry, "PARTS", ("part-1",))
+    assert not registry.is_younger(of_part, registry.name())
+    assert not registry.is_younger(CLAIMS[0], registry.name())
+    assert registry.is_younger({**of_part, "region": [2.0, None]}, registry.name())
+    changed = {**registry.name(), "parts": {"part-1": "0" * 16}}
+    assert registry.is_younger(of_part, changed)
+    assert registry.is_younger(of_part, {**registry.name(), "parts": {}})
+
+
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [

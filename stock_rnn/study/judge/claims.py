@@ -49,6 +49,11 @@ class Claim:
     rule: Mapping[str, Any]
 
 
+def claims_of(version: int | str) -> tuple[Claim, ...]:
+    """The claims of a registry, in its order; `registry.load` says which there are."""
+    return tuple(map(_claim, registry.load(version)["claims"]))
+
+
 def _claim(rule: Mapping[str, Any]) -> Claim:
     low, high = rule["region"]
     return Claim(
@@ -61,4 +66,4 @@ def _claim(rule: Mapping[str, Any]) -> Claim:
 
 
 #: The claims of the present registry, in its order.
-CLAIMS: tuple[Claim, ...] = tuple(map(_claim, registry.load()["claims"]))
+CLAIMS: tuple[Claim, ...] = claims_of(registry.VERSION)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -114,8 +114,28 @@ def judge_all(
     proven for independent statistics (Shaffer 1980), which those of shared runs are not.
     """
     samples = [sample(claim.rule, study, variant) for claim in claims]
+    return judge_samples(claims, samples, {r.key: r.registry for r in study.records}, variant)
+
+
+def judge_samples(
+    claims: Sequence[Claim],
+    samples: Sequence[Sample],
+    named: Mapping[str, Mapping[str, Any]],
+    variant: Variant = PRIMARY,
+    locate: Callable[[Claim, Sample], Location] | None = None,
+) -> list[Verdict]:
+    """`judge_all` on values that are known already.
+
+    Args:
+        claims: a family, judged together.
+        samples: the values of each claim's statistic.
+        named: key of a run -> the registry that it names (`Record.registry`).
+        variant: the procedure that the values are of.
+        locate: the location of a claim's values, of their logarithms for the scale "log"; by
+            default over seeds.
+    """
     located = [
-        _locate(claim, np.array(list(of.values.values())))
+        locate(claim, of) if locate else _locate(claim, np.array(list(of.values.values())))
         for claim, of in zip(claims, samples, strict=True)
     ]
     confidence = dict.fromkeys(range(len(claims)), math.nan)
@@ -128,7 +148,7 @@ def judge_all(
         if not decided:
             break
     return [
-        _verdict(claims[k], variant, located[k], samples[k], confidence[k], study, len(claims))
+        _verdict(claims[k], variant, located[k], samples[k], confidence[k], named, len(claims))
         for k in range(len(claims))
     ]
 
@@ -194,10 +214,10 @@ def _verdict(
     located: Location,
     of: Sample,
     confidence: float,
-    study: Study,
+    named: Mapping[str, Mapping[str, Any]],
     family: int,
 ) -> Verdict:
-    named = [record.registry for record in study.records if record.key in set(of.runs)]
+    registries = [named[key] for key in of.runs]
     code = registry.name()["statistics"]
     deciding = _at(claim, located, confidence)
     return Verdict(
@@ -214,8 +234,8 @@ def _verdict(
         seeds=located.seeds,
         values=of.values,
         runs=of.runs,
-        younger=any(registry.is_younger(dict(claim.rule), one) for one in named),
-        recoded=any(one.get("statistics") != code for one in named),
+        younger=any(registry.is_younger(dict(claim.rule), one) for one in registries),
+        recoded=any(one.get("statistics") != code for one in registries),
         family=family,
     )
 

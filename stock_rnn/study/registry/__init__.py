@@ -16,18 +16,26 @@ import functools
 import hashlib
 import importlib.resources
 import json
+from collections.abc import Mapping
 from typing import Any
 
-#: The version whose rules judge.
+#: The version whose rules judge the report's experiments.
 VERSION = 2
+
+#: The registries of the study's further parts, each a family of its own: "tuned-1" and the like.
+PARTS: tuple[str, ...] = ()
 
 # What computes statistics and decides, besides the rules.
 _CODE = ("measures.py", "statistics.py")
 
 
 @functools.cache
-def load(version: int = VERSION) -> dict[str, Any]:
-    """A registry's file: "version", "fixed", "family", "claims" and "no_rule"."""
+def load(version: int | str = VERSION) -> dict[str, Any]:
+    """A registry's file: "version", "fixed", "family", "claims" and "no_rule".
+
+    Args:
+        version: a number for the report's experiments, or one of `PARTS`.
+    """
     file = importlib.resources.files(__name__) / f"{version}.json"
     content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return content
@@ -36,28 +44,38 @@ def load(version: int = VERSION) -> dict[str, Any]:
 def name() -> dict[str, Any]:
     """What a record and a verdict name: the version, and hashes of the rules and of their code.
 
-    "rules" is of the file's content, not of its layout. "statistics" is of the code that
-    computes statistics and intervals, without comments and docstrings.
+    "rules" is of the file's content, not of its layout. "parts" has the same of the registries
+    of further parts. "statistics" is of the code that computes statistics and intervals,
+    without comments and docstrings.
     """
     return {
         "version": VERSION,
         "rules": hash_of(load(VERSION)),
+        "parts": {part: hash_of(load(part)) for part in PARTS},
         "statistics": _hash_of_code(),
     }
 
 
-def is_younger(claim: dict[str, Any], named: dict[str, Any]) -> bool:
+def is_younger(claim: dict[str, Any], named: Mapping[str, Any]) -> bool:
     """Whether a rule is younger than a run: the registry that the run names does not have it.
 
     Args:
         claim: an entry of the present registry.
         named: `Record.registry`.
     """
-    version = named.get("version", 0)
-    known = importlib.resources.files(__name__) / f"{version}.json"
-    if not known.is_file() or hash_of(load(version)) != named.get("rules"):
-        return True
-    return claim not in load(version)["claims"]
+    rules = {named.get("version", 0): named.get("rules"), **named.get("parts", {})}
+    return not any(_has(version, of, claim) for version, of in rules.items())
+
+
+def _has(version: int | str, rules: str | None, claim: dict[str, Any]) -> bool:
+    """Whether a registry that a run names is known here, unchanged, and has a claim's rule."""
+    if f"{version}.json" not in _files() or hash_of(load(version)) != rules:
+        return False
+    return claim in load(version)["claims"]
+
+
+def _files() -> set[str]:
+    return {file.name for file in importlib.resources.files(__name__).iterdir()}
 
 
 def hash_of(content: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from stock_rnn.study.judge.claims import CLAIMS
 from stock_rnn.study.judge.variants import PRIMARY, Variant
 from stock_rnn.study.judge.verdicts import Verdict, format_number, format_region
 from stock_rnn.study.records import Record
+from stock_rnn.study.report.further import Part
 
 # Prefix of a figure's or table's name -> caption. The first prefix that fits counts.
 _CAPTIONS: dict[str, str] = {
@@ -45,58 +47,127 @@ _CAPTIONS: dict[str, str] = {
 _TABLE_ROWS = 60
 
 
-def render_page(
-    command: str,
-    found: Sequence[Record],
-    by_variant: Mapping[Variant, Sequence[Verdict]],
-    tables: Mapping[str, pd.DataFrame],
-    pictures: Mapping[str, bytes],
-    evidence: Mapping[str, Sequence[str]],
-) -> str:
-    """The page as HTML text.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Grid:
+    """What the report's own experiments show.
 
-    Args:
-        command: that repeats the study.
-        found: its records.
+    Attributes:
+        command: that repeats them.
+        data: description of their prices.
         by_variant: the verdicts on each variant, in the order of `CLAIMS`.
         tables: name -> table.
         pictures: name -> figure, as SVG.
         evidence: path of a figure or table -> keys of the records that it shows.
     """
+
+    command: str
+    data: Mapping[str, Any]
+    by_variant: Mapping[Variant, Sequence[Verdict]]
+    tables: Mapping[str, pd.DataFrame]
+    pictures: Mapping[str, str]
+    evidence: Mapping[str, Sequence[str]]
+
+
+def render_page(found: Sequence[Record], grid: Grid | None, parts: Sequence[Part]) -> str:
+    """The page as HTML text.
+
+    Args:
+        found: all records, those of the parts too.
+        grid: the report's own experiments; None if they were not run.
+        parts: what further parts show.
+    """
     templates = environment("stock_rnn.study.report")
     templates.filters["cell"] = _cell
     return templates.get_template("page.html").render(
-        command=command,
-        data=found[0].data,
         versions=found[0].versions,
         runs={record.key: record for record in sorted(found, key=lambda r: r.key)},
-        verdicts=by_variant[PRIMARY],
-        others={
-            claim.id: [(str(variant), of[k]) for variant, of in by_variant.items()]
+        grid=_grid(grid) if grid else None,
+        parts=[_part(part) for part in parts],
+        region=format_region,
+    )
+
+
+def _grid(grid: Grid) -> dict[str, Any]:
+    content = registry.load()
+    return {
+        "command": grid.command,
+        "data": grid.data,
+        "verdicts": grid.by_variant[PRIMARY],
+        "others": {
+            claim.id: [(str(variant), of[k]) for variant, of in grid.by_variant.items()]
             for k, claim in enumerate(CLAIMS)
         },
-        primary=str(PRIMARY),
-        registry=registry.name(),
-        fixed=registry.load()["fixed"],
-        no_rule=registry.load()["no_rule"],
-        region=format_region,
-        figures=[
-            (name, _caption(name), _data_uri(svg), evidence[f"figures/{name}.svg"])
-            for name, svg in pictures.items()
+        "primary": str(PRIMARY),
+        "registry": registry.name(),
+        "fixed": content["fixed"],
+        "no_rule": content["no_rule"],
+        "figures": [
+            (
+                name,
+                f"figures/{name}.svg",
+                _caption(name),
+                _data_uri(svg),
+                grid.evidence[f"figures/{name}.svg"],
+            )
+            for name, svg in grid.pictures.items()
         ],
-        tables=[
-            (name, _caption(name), _shown(table), len(table), evidence[f"tables/{name}.csv"])
-            for name, table in tables.items()
+        "tables": [
+            _table(
+                name,
+                f"tables/{name}.csv",
+                _caption(name),
+                table,
+                grid.evidence[f"tables/{name}.csv"],
+            )
+            for name, table in grid.tables.items()
         ],
-    )
+    }
+
+
+def _part(part: Part) -> dict[str, Any]:
+    findings, evidence = part.findings, part.evidence
+    place, captions = findings.name, findings.captions
+    return {
+        "name": place,
+        "title": findings.title,
+        "words": findings.words,
+        "command": part.command,
+        "verdicts": findings.verdicts,
+        "figures": [
+            (
+                f"{place}-{name}",
+                f"{place}/figures/{name}.svg",
+                captions.get(name, ""),
+                _data_uri(svg),
+                [],
+            )
+            for name, svg in part.pictures.items()
+        ],
+        "tables": [
+            _table(
+                f"{place}-{name}",
+                f"{place}/tables/{name}.csv",
+                captions.get(name, ""),
+                table,
+                evidence[f"tables/{name}.csv"],
+            )
+            for name, table in findings.tables.items()
+        ],
+    }
+
+
+def _table(
+    name: str, path: str, caption: str, table: pd.DataFrame, runs: Sequence[str]
+) -> tuple[Any, ...]:
+    return name, path, caption, _shown(table), len(table), runs
 
 
 def _caption(name: str) -> str:
     return next((text for start, text in _CAPTIONS.items() if name.startswith(start)), "")
 
 
-def _data_uri(svg: bytes) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode("ascii")
+def _data_uri(svg: str) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode("ascii")
 
 
 def _shown(table: pd.DataFrame) -> dict[str, Any]:

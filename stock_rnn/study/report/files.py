@@ -22,6 +22,7 @@ from stock_rnn.study.judge.verdicts import (
     format_number,
     format_region,
 )
+from stock_rnn.study.report.questions import Answer, Question
 
 #: Path of a table or figure, or a claim -> keys of the runs behind it.
 Evidence = dict[str, list[str]]
@@ -55,13 +56,19 @@ def write_figures(folder: Folder, figures: Mapping[str, Figure]) -> dict[str, st
     """
     folder.figures.mkdir(exist_ok=True)
     for name, figure in figures.items():
+        # One layout for both files: it takes longer than the drawing.
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
         write_svg_and_png(folder.figures / name, figure)
     _remove_others(folder.figures, {f"{name}{end}" for name in figures for end in (".svg", ".png")})
     return {name: (folder.figures / f"{name}.svg").read_text(encoding="utf-8") for name in figures}
 
 
 def write_verdicts(
-    folder: Folder, about: Mapping[str, Any], by_variant: Mapping[Variant, Sequence[Verdict]]
+    folder: Folder,
+    about: Mapping[str, Any],
+    by_variant: Mapping[Variant, Sequence[Verdict]],
+    preface: str = "",
 ) -> Evidence:
     """Write `verdicts.json`, and the primary variant's as a table in `verdicts.md`.
 
@@ -69,14 +76,22 @@ def write_verdicts(
         folder: of the study or part; it exists.
         about: "command", "registry" and what else is told of the verdicts.
         by_variant: variant -> verdicts; `PRIMARY` is one of them.
+        preface: what `verdicts.md` begins with.
 
     Returns:
         The runs behind each claim of the primary variant.
     """
     listed = {str(v): [one.to_dict() for one in of] for v, of in by_variant.items()}
     write_json(folder.verdicts, {**about, "variants": listed})
-    write_text(folder.markdown, verdict_table(by_variant[PRIMARY]))
+    write_text(folder.markdown, preface + verdict_table(by_variant[PRIMARY]))
     return {f"claim {v.claim.id}": sorted(v.runs) for v in by_variant[PRIMARY]}
+
+
+def answers_text(sentences: Sequence[str], answers: Sequence[tuple[Question, Answer]]) -> str:
+    """The three sentences and the table of the questions, as Markdown that the pages include."""
+    rows = [(one.asks, f"**{of.word}**", of.counts, of.words) for one, of in answers]
+    table = markdown_table(("question", "answer", "", "in words"), rows)
+    return "\n".join(sentences) + f"\n\n{table}\n"
 
 
 def verdict_table(verdicts: Sequence[Verdict]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from stock_rnn.files import write_json
 from stock_rnn.study import parts, records, registry
@@ -71,8 +71,7 @@ def write(folder: Folder, findings: Findings) -> Part:
     return Part(findings=findings, command=command, pictures=pictures, evidence=evidence)
 
 
-def runs_of(folder: Folder, found: Sequence[Part], known: Sequence[Record]) -> list[Record]:
-    """The records behind the parts, without those that are known already, by key."""
-    keys = {key for part in found for of in part.evidence.values() for key in of}
-    missing = sorted(keys - {record.key for record in known})
-    return [records.load(folder.runs / f"{key}.json") for key in missing]
+def runs_of(folder: Folder, part: Part) -> list[Record]:
+    """The records behind a part's tables and verdicts, by key."""
+    keys = {key for of in part.evidence.values() for key in of}
+    return [records.load(folder.runs / f"{key}.json") for key in sorted(keys)]

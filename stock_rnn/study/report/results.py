@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pandas as pd
+
 from stock_rnn.files import write_json
 from stock_rnn.study import registry
 from stock_rnn.study.folder import Folder
 from stock_rnn.study.judge.variants import PRIMARY, VARIANTS
 from stock_rnn.study.judge.verdicts import Verdict, judge_all
-from stock_rnn.study.parts import Findings
+from stock_rnn.study.parts import REPORT, Findings
 from stock_rnn.study.records import Record, Study
-from stock_rnn.study.report import figures, files, further, tables
+from stock_rnn.study.report import figures, files, further, questions, tables
+from stock_rnn.study.report.answer import three_sentences
+from stock_rnn.study.report.makespan import makespans
 from stock_rnn.study.report.page import Grid, render_page
 
 
@@ -33,10 +37,15 @@ def write_results(
     """
     grid = _write_grid(folder, command, found) if found else None
     written = [further.write(folder, part) for part in parts]
-    runs = [*found, *further.runs_of(folder, written, found)]
-    files.write_csv(folder.table, tables.runs_table(runs))
-    files.write_text(folder.page, render_page(runs, grid, written))
-    return (list(grid.by_variant[PRIMARY]) if grid else []), runs
+    by_part = {part.findings.name: further.runs_of(folder, part) for part in written}
+    runs = {r.key: r for of in (found, *by_part.values()) for r in of}
+    together = {"all": [*runs.values()]} if len(by_part) + bool(found) > 1 else {}
+    times = makespans({REPORT: found, **by_part, **together})
+    folder.tables.mkdir(exist_ok=True)
+    files.write_csv(folder.tables / "makespan.csv", times)
+    files.write_csv(folder.table, tables.runs_table(runs.values()))
+    files.write_text(folder.page, render_page([*runs.values()], grid, written, times))
+    return list(grid.verdicts) if grid else [], [*runs.values()]
 
 
 def _write_grid(folder: Folder, command: str, found: Sequence[Record]) -> Grid:
@@ -51,13 +60,19 @@ def _write_grid(folder: Folder, command: str, found: Sequence[Record]) -> Grid:
         f"figures/{name}.svg": sorted({record.key for record in shown})
         for name, (_, shown) in drawn.items()
     }
+    verdicts, skills = by_variant[PRIMARY], all_tables.get("optimizers", pd.DataFrame())
+    sentences = three_sentences(verdicts, skills)
+    answers = questions.answers(verdicts, skills)
     about = {"command": command, "data": found[0].data, "registry": registry.name()}
-    evidence |= files.write_verdicts(folder, about, by_variant)
+    preface = files.answers_text(sentences, answers)
+    evidence |= files.write_verdicts(folder, about, by_variant, preface)
     write_json(folder.evidence, evidence)
     return Grid(
         command=command,
-        data=found[0].data,
+        found=found,
         by_variant=by_variant,
+        sentences=sentences,
+        answers=answers,
         tables=all_tables,
         pictures=pictures,
         evidence=evidence,

@@ -94,6 +94,6 @@ def _good(optimizers: pd.DataFrame) -> str:
     few = "Only " if len(better) < count else ""
     verb = "beats" if len(names) == 1 else "beat"
     return (
-        f"{few}{', '.join(names)} {verb} {guess}: in {len(better)} of {count} networks and "
-        f"procedures the error is lower, by {most:.1f} % at most."
+        f"{few}{', '.join(names)} {verb} {guess}: in {len(better)} of {count} kinds of run the "
+        f"error is lower, by {most:.1f} % at most."
     )

@@ -89,8 +89,8 @@ def write_verdicts(
 
 def answers_text(sentences: Sequence[str], answers: Sequence[tuple[Question, Answer]]) -> str:
     """The three sentences and the table of the questions, as Markdown that the pages include."""
-    rows = [(one.asks, f"**{of.word}**", of.counts, of.words) for one, of in answers]
-    table = markdown_table(("question", "answer", "", "in words"), rows)
+    rows = [(one.asks, f"**{of.word}**: {of.counts}", of.words) for one, of in answers]
+    table = markdown_table(("question", "answer", "in words"), rows)
     return "\n".join(sentences) + f"\n\n{table}\n"
 
 

@@ -119,9 +119,9 @@ QUESTIONS: tuple[Question, ...] = (
             "table-5.4-test-loss": "table 5.4, test loss",
             "sgd-underfits": "SGD's test loss is ten times its training loss",
             "sgd-never-intersects": "SGD's predictions never cross the prices (figure 5.1)",
-            "figure-5.2-intersects": "RMSProp's predictions cross them several times (figure 5.2)",
-            "figure-5.3-intersects": "those of 1 x 128 cross them several times (figure 5.3)",
-            "figure-5.4-intersects": "those of 5 x 128 cross them several times (figure 5.4)",
+            "figure-5.2-intersects": "RMSProp's predictions cross the prices often (figure 5.2)",
+            "figure-5.3-intersects": "those of 1 x 128 cross the prices often (figure 5.3)",
+            "figure-5.4-intersects": "those of 5 x 128 cross the prices often (figure 5.4)",
         },
         figures=("figure_5.1", "figure_5.2", "figure_5.3", "figure_5.4"),
         tables=("table_5.1", "table_5.2", "table_5.3", "table_5.4"),
@@ -173,7 +173,7 @@ def answer(question: Question, verdicts: Mapping[str, Verdict]) -> Answer:
         by_verdict[verdicts[claim].verdict].append(words)
     hold, fail, left = by_verdict.values()
     word = (MIXED if fail else YES) if hold else (NO if fail else OPEN)
-    counts = f"of {len(question.claims)} claims {len(hold)} hold, {len(fail)} do not"
+    counts = f"{len(question.claims)} claims: {len(hold)} reproduced, {len(fail)} not"
     if left:
         counts += f", {len(left)} undecided"
     if len(question.claims) == 1:
@@ -189,7 +189,9 @@ def answer(question: Question, verdicts: Mapping[str, Verdict]) -> Answer:
 
 
 def beaten(optimizers: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """The networks whose skill against persistence lies above zero, and how many are judged.
+    """The kinds of run whose skill against persistence lies above zero, and how many are judged.
+
+    A kind of run is a network, an optimizer, a protocol, and dropout on or off in the test.
 
     Args:
         optimizers: `tables.optimizers`. Rows without an interval are left out.
@@ -206,9 +208,9 @@ def answer_on_persistence(optimizers: pd.DataFrame) -> Answer:
     """
     better, count = beaten(optimizers)
     if not count:
-        return Answer(OPEN, "no network with enough seeds", "Too few seeds were run.")
-    counts = f"{len(better)} of {count} networks and procedures do"
-    rule = "where the 95 % interval of the skill lies above zero"
+        return Answer(OPEN, "no kind of run with enough seeds", "Too few seeds were run.")
+    counts = f"in {len(better)} of {count} kinds of run"
+    rule = "where the 95 % interval of the skill, each by itself, lies above zero"
     if not len(better):
         return Answer(NO, counts, f"None does, {rule}.")
     each = [
@@ -217,7 +219,7 @@ def answer_on_persistence(optimizers: pd.DataFrame) -> Answer:
         for row in better.to_dict("records")
     ]
     word = YES if len(better) == count else MIXED
-    return Answer(word, counts, f"Of all, {rule}: {'; '.join(each)}.")
+    return Answer(word, counts, f"Of kinds of run, {rule}: {'; '.join(each)}.")
 
 
 def answers(verdicts: Sequence[Verdict], optimizers: pd.DataFrame) -> list[tuple[Question, Answer]]:

@@ -88,12 +88,12 @@ def test_everything_that_is_drawn_is_shown(drawn):
 @pytest.mark.parametrize(
     ("verdicts", "word", "counts"),
     [
-        ([REPRODUCED] * 4, YES, "of 4 claims 4 hold, 0 do not"),
-        ([NOT_REPRODUCED] * 4, NO, "of 4 claims 0 hold, 4 do not"),
-        ([UNDECIDED] * 4, OPEN, "of 4 claims 0 hold, 0 do not, 4 undecided"),
-        ([REPRODUCED, UNDECIDED] * 2, YES, "of 4 claims 2 hold, 0 do not, 2 undecided"),
-        ([NOT_REPRODUCED, UNDECIDED] * 2, NO, "of 4 claims 0 hold, 2 do not, 2 undecided"),
-        ([NOT_REPRODUCED, REPRODUCED] * 2, MIXED, "of 4 claims 2 hold, 2 do not"),
+        ([REPRODUCED] * 4, YES, "4 claims: 4 reproduced, 0 not"),
+        ([NOT_REPRODUCED] * 4, NO, "4 claims: 0 reproduced, 4 not"),
+        ([UNDECIDED] * 4, OPEN, "4 claims: 0 reproduced, 0 not, 4 undecided"),
+        ([REPRODUCED, UNDECIDED] * 2, YES, "4 claims: 2 reproduced, 0 not, 2 undecided"),
+        ([NOT_REPRODUCED, UNDECIDED] * 2, NO, "4 claims: 0 reproduced, 2 not, 2 undecided"),
+        ([NOT_REPRODUCED, REPRODUCED] * 2, MIXED, "4 claims: 2 reproduced, 2 not"),
     ],
 )
 def test_an_answer_is_what_its_verdicts_say(verdicts, word, counts, judged):
@@ -128,7 +128,7 @@ def test_persistence_is_beaten_where_the_interval_lies_above_zero():
         ("sgd", -0.1, -0.2, 0.1), ("adam", 0.02, 0.01, 0.03), ("rmsprop", 0.3, math.nan, math.nan)
     )
     found = answer_on_persistence(table)
-    assert (found.word, found.counts) == (MIXED, "1 of 2 networks and procedures do")
+    assert (found.word, found.counts) == (MIXED, "in 1 of 2 kinds of run")
     assert "adam, 1 x 32, protocol appendix, dropout off, by 2.0 %" in found.words
     assert "rmsprop" not in found.words
     assert answer_on_persistence(table[:1]).word == NO
@@ -208,8 +208,8 @@ def test_the_third_sentence_says_what_beats_the_guess_of_no_change(judged):
     assert sentences(judged)[2] == f"No network beats {guess}."
     third = sentences(judged, table=skills(none, some))[2]
     assert third == (
-        f"Only adam at 1 x 32 beats {guess}: in 1 of 2 networks and procedures the error is "
-        "lower, by 1.1 % at most."
+        f"Only adam at 1 x 32 beats {guess}: in 1 of 2 kinds of run the error is lower, "
+        "by 1.1 % at most."
     )
     assert sentences(judged, table=skills(some))[2].startswith("adam at 1 x 32 beats")
 

@@ -10,6 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# An example may take long where the machine is busy.
+settings.register_profile("stock_rnn", deadline=None)
+settings.load_profile("stock_rnn")
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -33,6 +38,25 @@ def _short_garbage_collections():
     """
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _blank_pictures(request):
+    """Write blank pictures in a module without the mark `pictures`.
+
+    Figures are made as ever. Only their rendering is left out, which took a third of each
+    evaluation: layout, letters, compression.
+    """
+    if request.node.get_closest_marker("pictures"):
+        yield
+        return
+    from matplotlib.figure import Figure
+
+    from tests.blank import savefig
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", savefig)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,8 @@ from stock_rnn.curvature.analysis.critical_point import KINDS
 from stock_rnn.curvature.analysis.landscape import LossSlice
 from stock_rnn.curvature.tracking.measurement import Measurement
 
+pytestmark = pytest.mark.pictures
+
 
 def measurement(epoch, low, high, kind):
     extremes = ExtremeEigenpairs(

@@ -10,6 +10,8 @@ from stock_rnn.study.plan import LEARNING_RATES
 from stock_rnn.study.records import Study
 from stock_rnn.study.report import figures, tables
 
+pytestmark = pytest.mark.pictures
+
 
 def test_every_record_alone_can_be_drawn(grid, saddle_record):
     for record in (grid[0], grid[-1], saddle_record):

@@ -8,6 +8,8 @@ import pytest
 
 from tests.browser import WIDTHS, look_at
 
+pytestmark = pytest.mark.pictures
+
 
 class Page(html.parser.HTMLParser):
     """The ids of a page, the targets of its links, and what it loads from elsewhere."""

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from stock_rnn.curvature import figures
 from stock_rnn.curvature.algorithms.dense import TooLargeError, exact_hessian
 from stock_rnn.curvature.algorithms.density import negative_fraction, spectral_density
-from stock_rnn.curvature.algorithms.extreme import ExtremeEigenpairs, Verify, extreme_eigenpairs
+from stock_rnn.curvature.algorithms.eigenpairs import ExtremeEigenpairs
+from stock_rnn.curvature.algorithms.extreme import Verify, extreme_eigenpairs
 from stock_rnn.curvature.algorithms.trace import trace
 from stock_rnn.curvature.analysis.landscape import loss_along, telling_distance
 from stock_rnn.curvature.operators.hessian import HessianOperator

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from stock_rnn.curvature.algorithms.eigenpairs import Eigenpairs
 from stock_rnn.curvature.algorithms.estimate import Estimate
-from stock_rnn.curvature.algorithms.extreme import Eigenpairs
 from stock_rnn.curvature.operators.protocol import Array
 from stock_rnn.curvature.palette import (
     BLACK,

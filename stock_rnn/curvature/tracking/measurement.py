@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from boltons.fileutils import atomic_save
 
+from stock_rnn.curvature.algorithms.eigenpairs import ExtremeEigenpairs
 from stock_rnn.curvature.algorithms.extreme import (
-    ExtremeEigenpairs,
     Verify,
     check_verify,
     extreme_routine,

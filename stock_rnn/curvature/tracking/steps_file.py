@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from boltons.fileutils import atomic_save
 
+from stock_rnn.curvature.algorithms.eigenpairs import Eigenpairs
 from stock_rnn.curvature.algorithms.estimate import Estimate
-from stock_rnn.curvature.algorithms.extreme import Eigenpairs
 from stock_rnn.curvature.analysis.batches import BatchEstimates
 from stock_rnn.curvature.tracking.measurement import KEPT_VECTORS
 from stock_rnn.curvature.tracking.steps import StepMeasurement, VectorShares

@@ -104,6 +104,20 @@ class RestrictedOperator(Operator):
         return loss_operator(self.operator).loss_at(self.embed(displacement))
 
 
+def blocks_of(variables: Sequence[keras.Variable]) -> dict[str, slice]:
+    """Where each variable lies in θ, by its path; a repeated path gets a number."""
+    blocks: dict[str, slice] = {}
+    start = 0
+    for variable in variables:
+        name, k = variable.path, 1
+        while name in blocks:
+            k += 1
+            name = f"{variable.path}#{k}"
+        blocks[name] = slice(start, start + int(np.prod(variable.shape)))
+        start = blocks[name].stop
+    return blocks
+
+
 def select_variables(model: keras.Model, select: Any) -> list[keras.Variable]:
     """The variables that are meant, in the model's order.
 

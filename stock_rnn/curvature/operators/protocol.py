@@ -93,6 +93,16 @@ def adapt_routine(
         return stop.value
 
 
+def column_by_column(vectors: Array) -> MatvecRoutine[Array]:
+    """The products with (n,) or (n, k), asked for one vector (n,) at a time."""
+    if vectors.ndim == 1:
+        return (yield vectors)
+    products = np.empty_like(vectors, np.float64)
+    for k, column in enumerate(vectors.T):
+        products[:, k] = yield column
+    return products
+
+
 def dimension(operator: SymmetricOperator) -> int:
     """n of an n × n matrix.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -14,17 +13,7 @@ import tensorflow as tf
 from stock_rnn.curvature.operators.batch_loss import BatchLoss
 from stock_rnn.curvature.operators.errors import ReplicaLostError
 from stock_rnn.curvature.operators.protocol import Array
-from stock_rnn.curvature.operators.session import ParameterVector, differentiate_along
-
-
-@dataclass(frozen=True)
-class OnBatch:
-    """A loss and its derivatives on one micro-batch; means over what it counts."""
-
-    count: float  # see `BatchLoss`
-    loss: float
-    gradient: Array  # (n,) float64
-    products: Array  # H V, (n, k) float64
+from stock_rnn.curvature.operators.session import OnBatch, ParameterVector, differentiate_along
 
 
 class Replicas:

@@ -81,7 +81,8 @@ def _measure(arguments: argparse.Namespace) -> None:
     _check(arguments)
     examples = read_examples(arguments.data)
     with quiet_import():
-        import stock_rnn.network  # noqa: F401  Its layers are then known to Keras.
+        # For what it does: Keras loads models by the layers that it knows, and this registers ours.
+        import stock_rnn.network  # noqa: F401
         from stock_rnn.curvature import figures
         from stock_rnn.curvature.tracking.checkpoints import classified
         from stock_rnn.plots import write_svg_and_png

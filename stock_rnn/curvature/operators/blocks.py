@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 import keras
 import numpy as np
@@ -40,6 +40,11 @@ class HasBlocks(Protocol):
     blocks: Mapping[str, slice]
 
 
+def has_blocks(operator: object) -> TypeGuard[HasBlocks]:
+    """Whether an operator knows which variables its vectors are made of."""
+    return all(hasattr(operator, name) for name in ("model", "variables", "blocks"))
+
+
 class RestrictedOperator(Operator):
     """The diagonal block A[S, S] = Eᵀ A E, where E puts a short vector at the indices S.
 
@@ -60,12 +65,12 @@ class RestrictedOperator(Operator):
         self.shape = (len(self.indices), len(self.indices))
 
     @property
-    def relative_rounding(self) -> float:  # type: ignore[override]
+    def relative_rounding(self) -> float:
         """That of A; relative to ‖A‖ and not to the block's own norm."""
         return relative_rounding(self.operator)
 
     @property
-    def verified(self) -> bool:  # type: ignore[override]
+    def verified(self) -> bool:
         """Whether A is."""
         return is_verified(self.operator)
 

@@ -199,7 +199,7 @@ class HessianOperator(Operator):
     # What is known of it
 
     @property
-    def relative_rounding(self) -> float:  # type: ignore[override]
+    def relative_rounding(self) -> float:
         """‖error of H v‖ / (‖H‖ ‖v‖): 8 ε of the narrowest type on the way to the gradient.
 
         Measured on LSTMs of normalized data; see the tests.
@@ -207,7 +207,7 @@ class HessianOperator(Operator):
         return 8 * float(np.finfo(self._prepared().scan.narrowest.as_numpy_dtype).eps)
 
     @property
-    def verified(self) -> bool:  # type: ignore[override]
+    def verified(self) -> bool:
         """Whether a product was compared with a difference of the gradient, and agreed."""
         self._prepared()
         return self._verified

@@ -282,11 +282,11 @@ class _Watched(Operator):
         self.parameters = operator.parameters
 
     @property
-    def relative_rounding(self) -> float:  # type: ignore[override]
+    def relative_rounding(self) -> float:
         return relative_rounding(self._operator)
 
     @property
-    def verified(self) -> bool:  # type: ignore[override]
+    def verified(self) -> bool:
         return self._operator.verified
 
     def product_error(self, norm: float) -> float:

@@ -46,8 +46,9 @@ class Replicas:
     def loss(self, batch: Any, displacement: Array) -> tuple[float, float]:
         """L(θ + displacement) of a micro-batch, and its count."""
         with _one_line_of_lost_workers():
-            count, loss = self._sum_losses(*self._shards(batch), tf.constant(displacement))
-        return float(loss) / float(count), float(count)
+            sums = self._sum_losses(*self._shards(batch), tf.constant(displacement, tf.float64))
+        count, loss = map(float, sums)
+        return loss / _divisor(count), count
 
     def derivatives(self, batch: Any, columns: Array) -> OnBatch:
         """The loss, the gradient and the products with columns (n, k) on a micro-batch."""
@@ -58,7 +59,8 @@ class Replicas:
             products = [self._sum_products(*shards, vector).numpy() for vector in vectors]
         count, loss, gradient = sums
         made = np.array(products, np.float64).reshape(columns.T.shape).T
-        return OnBatch(float(count), float(loss / count), gradient / count, made / count)
+        by = _divisor(float(count))
+        return OnBatch(float(count), float(loss) / by, gradient / by, made / by)
 
     def _shards(self, batch: Any) -> tuple[Any, Any]:
         """Each replica's rows, and whether it has any: one without is lent the first row."""
@@ -123,6 +125,11 @@ class Replicas:
     def _summed(self, local: Any, *of: Any) -> list[tf.Tensor]:
         found = self.strategy.run(local, args=of)
         return [self.strategy.reduce("SUM", part, axis=None) for part in found]
+
+
+def _divisor(count: float) -> float:
+    """A count, or 1 where nothing counts: all sums are then zero."""
+    return count or 1.0
 
 
 def _weighted(count: tf.Tensor, *parts: tf.Tensor) -> list[tf.Tensor]:

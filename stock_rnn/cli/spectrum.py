@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import csv
 import math
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stock_rnn.cli._arrays import Examples, read_examples
 from stock_rnn.cli._command import Parser, aligned, run_command
-from stock_rnn.errors import UserError
+from stock_rnn.errors import UserError, writing_to
 from stock_rnn.files import atomic_write, remove_old_part_files, write_arrays, write_json
 from stock_rnn.terminal import quiet_import
 
@@ -99,7 +98,7 @@ def _measure(arguments: argparse.Namespace) -> None:
                 each.density, extremes=each.extremes, title=name
             )
     folder = arguments.output
-    with _writing_to(folder):
+    with writing_to(folder, "make room there, or name another folder by --output"):
         folder.mkdir(parents=True, exist_ok=True)
         remove_old_part_files(folder)
         files = _write_numbers(folder, arguments, results)
@@ -274,14 +273,3 @@ def _write_numbers(
             for what in ("grid", "density", "density_error")
         })  # fmt: skip
     return files
-
-
-@contextlib.contextmanager
-def _writing_to(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"cannot write to {folder}: {error.strerror or error}; make room there, or name "
-            "another folder by --output"
-        ) from error

@@ -13,7 +13,9 @@ from stock_rnn.curvature import (
     HessianCallback,
     HessianOperator,
     NonFiniteError,
+    RestrictedOperator,
     SecondDerivativeError,
+    block_heterogeneity,
     exact_hessian,
     exact_spectrum,
     extreme_eigenpairs,
@@ -83,6 +85,16 @@ def test_a_block_can_be_preconditioned():
     np.testing.assert_allclose(
         found.gradient(), whole.gradient()[:16] / np.sqrt(found.diagonal), rtol=1e-6
     )
+
+
+def test_what_knows_no_model_has_no_layers_and_no_preconditioner():
+    with pytest.raises(TypeError, match="Layers are those of") as error:
+        block_heterogeneity(np.eye(4))
+    one_sentence(error, "pass blocks=", "Received: ndarray")
+    block = RestrictedOperator(RestrictedOperator(np.eye(4), [0, 1, 2]), [0, 1])
+    with pytest.raises(TypeError, match="Keras model's variables") as error:
+        preconditioned(block, keras.optimizers.SGD(0.1))
+    one_sentence(error, "Received: a block of a ndarray")
 
 
 class Recomputes(layers.Layer):

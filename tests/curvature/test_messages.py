@@ -97,6 +97,17 @@ def test_what_knows_no_model_has_no_layers_and_no_preconditioner():
     one_sentence(error, "Received: a block of a ndarray")
 
 
+@pytest.mark.parametrize("batch_size", [None, 2])
+def test_data_that_are_masked_altogether_have_no_spectrum(batch_size):
+    net = keras.Sequential([keras.Input((2, 3)), layers.Masking(), layers.Dense(1)])
+    nothing, y = np.zeros((4, 2, 3)), np.ones((4, 2, 1))
+    hessian = HessianOperator(net, "mse", nothing, y, batch_size=batch_size, check=False)
+    for ask in (lambda: hessian @ np.eye(4), lambda: extreme_eigenpairs(hessian)):
+        with pytest.raises(ValueError, match="keep no entry") as error:
+            ask()
+        one_sentence(error, "no mean loss")
+
+
 class Recomputes(layers.Layer):
     def build(self, shape):
         self.inner = layers.Dense(4, "tanh")

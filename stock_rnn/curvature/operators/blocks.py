@@ -21,6 +21,7 @@ from stock_rnn.curvature.operators.protocol import (
     float64_operator,
     is_verified,
     loss_operator,
+    product_error,
     relative_rounding,
     run_routine,
 )
@@ -73,6 +74,10 @@ class RestrictedOperator(Operator):
     def verified(self) -> bool:
         """Whether A is."""
         return is_verified(self.operator)
+
+    def product_error(self, norm: float) -> float:
+        """That of A, of whose products these are parts; `norm` is about the block's own."""
+        return product_error(self.operator, norm)
 
     def __matmul__(self, vectors: Array, /) -> Array:
         """A[S, S] v for v of shape (|S|,) or (|S|, k)."""

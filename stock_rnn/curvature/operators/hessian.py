@@ -285,8 +285,9 @@ class HessianOperator(Operator):
             del gradient  # Not to be held here while products are made.
             results.append((yield from adapt_routine(routine, column_by_column)))
 
-        _, products = self._prepared().converse(self.first_batch(), keep_result)
+        count, products = self._prepared().converse(self.first_batch(), keep_result)
         self.products += products
+        nonzero(count)
         return results[0]
 
     def prepare(self) -> None:

@@ -122,6 +122,13 @@ def add_folders(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--logs-dir", type=Path, default=Path("logs"), help="where event files are")
 
 
+def add_jobs(parser: argparse.ArgumentParser) -> None:
+    """Add --jobs: this machine's processors, unless another number is given."""
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="processes on this machine"
+    )
+
+
 def aligned(rows: Sequence[Sequence[str]], *, left: Sequence[str] = ()) -> str:
     """Rows of cells as text, with two spaces between columns.
 
@@ -139,6 +146,11 @@ def aligned(rows: Sequence[Sequence[str]], *, left: Sequence[str] = ()) -> str:
         ).rstrip()
         for row in rows
     )
+
+
+def goes_on() -> str:
+    """What is said after "interrupted" of a command that keeps what is finished."""
+    return "; the same command goes on where it stopped"
 
 
 def run_command(

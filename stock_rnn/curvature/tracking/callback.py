@@ -14,7 +14,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from stock_rnn.curvature.algorithms.extreme import Verify, check_verify, with_replaced_vector
+from stock_rnn.curvature.algorithms.eigenpairs import with_replaced_vector
+from stock_rnn.curvature.algorithms.extreme import Verify, check_verify
 from stock_rnn.curvature.keras_private import compiled_loss_weights
 from stock_rnn.curvature.operators.blocks import select_variables
 from stock_rnn.curvature.operators.data_sets import make_batches

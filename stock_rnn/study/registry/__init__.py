@@ -92,14 +92,13 @@ def _hash_of_code() -> str:
 
 def _without_words(source: str) -> str:
     """A module's syntax tree without docstrings, as text."""
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            node.body = [at for at in body if not _is_text(at)]  # type: ignore[attr-defined]
+    tree = _WithoutTexts().visit(ast.parse(source))
     # Normalized source rather than a dump, whose fields differ between versions of Python.
     return ast.unparse(ast.fix_missing_locations(tree))
 
 
-def _is_text(node: ast.AST) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+class _WithoutTexts(ast.NodeTransformer):
+    """Leaves out statements that are a constant alone, as docstrings are."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        return None if isinstance(node.value, ast.Constant) else node

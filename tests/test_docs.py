@@ -130,6 +130,21 @@ def test_the_section_of_a_command_lists_every_flag(command):
         assert f"`{word}" in section, word
 
 
+OF_ONE_COMMAND = [train_command, evaluate_command, reproduce_command]
+OF_ONE_COMMAND += [predict_command, backtest_command, explain_command]
+
+
+@pytest.mark.parametrize("command", OF_ONE_COMMAND)
+def test_the_section_of_a_command_lists_no_other_flag(command):
+    name = command.__name__.rpartition(".")[2]
+    sections = re.split(r"^## ", COMMANDS_PAGE.read_text(encoding="utf-8"), flags=re.M)
+    (section,) = (text for text in sections if re.match(rf"{name}(\.py)?\n", text))
+    listed = re.findall(r"^\| (`--.*?) \|", section, re.M)
+    flags = {flag for cell in listed for flag in re.findall(r"`(--[a-z0-9-]+)", cell)}
+    assert len(flags) > 5
+    assert flags <= command._parser()._option_string_actions.keys()
+
+
 @pytest.mark.parametrize("command", run_commands)
 def test_the_section_of_runs_lists_every_flag(command):
     page = COMMANDS_PAGE.read_text(encoding="utf-8")

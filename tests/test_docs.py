@@ -104,6 +104,13 @@ def test_links_lead_somewhere(page):
             assert not anchor or anchor in anchors(path), (target, anchor)
 
 
+@pytest.mark.parametrize("page", [p for p in PAGES if p.suffix == ".md"], ids=lambda p: p.name)
+def test_every_row_of_a_table_has_a_header(page):
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    for table in re.findall(r"(?:^\| .*\n|^\|-.*\n)+", text, re.M):
+        assert re.match(r"\|.*\n\|[ |:-]+\|\n", table), table.splitlines()[0]
+
+
 def words_of(command):
     """The flags of a command without their negations; positional arguments by their names."""
     for action in command._parser()._actions:

@@ -48,9 +48,10 @@ class Parser(argparse.ArgumentParser):
     def _meant(self, unknown: Sequence[str]) -> str:
         """The flag that is spelled most like the first unknown one, as a question."""
         first = unknown[0].partition("=")[0]
-        known = [name for name in self._option_string_actions if name.startswith("--")]
-        close = difflib.get_close_matches(first, known, n=1) if first.startswith("--") else []
-        return f". Did you mean {close[0]}?" if close else ""
+        # Without the dashes: they make two short words look alike.
+        known = [name[2:] for name in self._option_string_actions if name.startswith("--")]
+        close = difflib.get_close_matches(first[2:], known, n=1) if first.startswith("--") else []
+        return f". Did you mean --{close[0]}?" if close else ""
 
 
 def _dashed(word: str) -> str:

@@ -211,7 +211,7 @@ def _curvature(
     if config.has_kinks:
         _log.info(
             "--activation %s has a kink: products with the Hessian are not checked, and no "
-            "eigenvalue is called certain",
+            "sign of an eigenvalue is called resolved",
             config.activation,
         )
     _, labels = dataset.curvature_sample(config.hessian_samples)

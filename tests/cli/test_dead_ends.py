@@ -147,8 +147,9 @@ def test_an_unknown_flag_is_answered_with_the_one_that_is_most_like_it(
     assert f"unrecognized arguments: {word}. Did you mean {meant}? (see" in last_line(answer)
 
 
-def test_a_flag_unlike_any_is_answered_without_a_guess(run_here, tmp_path):
-    assert "Did you mean" not in last_line(run_here("train.py", "--zzz", cwd=tmp_path))
+@pytest.mark.parametrize("word", ["--zzz", "--lr"])
+def test_a_flag_unlike_any_is_answered_without_a_guess(word, run_here, tmp_path):
+    assert "Did you mean" not in last_line(run_here("train.py", word, cwd=tmp_path))
 
 
 def test_a_file_in_the_place_of_a_run_is_left_alone(run_here, tmp_path):

@@ -103,7 +103,7 @@ class HessianOperator(Operator):
             layer, a glob on `variable.path`, or a sequence of variables. Then H is the
             diagonal block that belongs to them.
         check: Whether to compare a product at the first use. Without it the operator
-            stays unverified, and no result of it is certified.
+            stays unverified, and no sign is called resolved or certified.
         strategy: A `tf.distribute` strategy in whose scope the model was built: each of its
             replicas takes its rows of every micro-batch of arrays (see
             `stock_rnn.curvature.operators.replicas`). With several workers all of them make
@@ -491,7 +491,7 @@ def _warn_of_unreached(variables: Sequence[keras.Variable]) -> None:
         names = ", ".join(v.path for v in variables)
         warnings.warn(
             f"No gradient of the loss reaches {names}: their rows and columns of the Hessian "
-            "are zero, and nothing is certified. If the loss does not depend on them, leave them "
-            "out by variables=...",
+            "are zero, and no sign is called resolved or certified. If the loss does not depend on "
+            "them, leave them out by variables=...",
             stacklevel=2,
         )

@@ -15,6 +15,7 @@ import pytest
 
 from stock_rnn.cli.main import main
 from tests.conftest import ROOT
+from tests.samples import sampled
 
 SMALL = ("--period", "1y", "--lstm-size", 4, "--max-epoch", 3, "--seed", 7)
 
@@ -257,7 +258,7 @@ def test_a_longer_training_goes_on_with_the_shorter_run(run_here, tmp_path):
 MOMENTS = {"argparse": (-signal.SIGINT, 0), "tensorflow": (130, 1), "keras": (130, 1)}
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("moment", sampled(MOMENTS, ["argparse", "tensorflow"]))
 @pytest.mark.parametrize(
     "command",
     [["train.py"], pytest.param(["-m", "stock_rnn", "train"], marks=pytest.mark.zoo)],
@@ -266,6 +267,7 @@ def test_ctrl_c_at_the_start_leaves_no_traceback(command, moment, tmp_path):
     # Presses Ctrl-C when a module is about to be imported.
     (tmp_path / "sitecustomize.py").write_text(f"""
 import os, signal, sys
+from tests.samples import sampled
 class Press:
     def find_spec(self, name, path=None, target=None):
         if name == {moment!r}:

@@ -30,6 +30,12 @@ def pytest_collection_finish():
 ROOT = Path(__file__).parent.parent
 
 
+def pytest_collection_modifyitems(items):
+    """Begin with the files that have slow tests, so that no process ends with one alone."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _short_garbage_collections():
     """Leave what earlier tests and TensorFlow's modules keep out of garbage collection.

@@ -245,6 +245,7 @@ def _row(each: SavedSpectrum) -> dict[str, Any]:
         "matvecs": each.measurement.matvecs,
         "converged": bool(ends.converged),
         "verified": bool(ends.verified),
+        "resolved_negative": bool(ends.resolved_negative),
         "certified_negative": bool(ends.certified_negative),
         "kind": each.kind,
         "reason": each.measurement.reason or None,

@@ -9,6 +9,7 @@ Learning Optimizer Benchmark Suite", ICLR 2019). Beside it stands `one-shot`: th
 the report's rate.
 """
 
+from stock_rnn.study.tuned.findings import findings
 from stock_rnn.study.tuned.run import run
 
-__all__ = ["run"]
+__all__ = ["findings", "run"]

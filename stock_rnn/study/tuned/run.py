@@ -49,17 +49,19 @@ def run(
     if not place.study.exists():
         write_study(place, command, runs.describe_data(prices), keys)
     _log.info("%s: the search over rates", plan.NAME)
-    chosen = Search(sweep(searched, prices, folder.runs, submit)).choices()
+    chosen = Search(sweep(searched, prices, place.runs, submit)).choices()
     rerun = plan.reruns(data, {of: choice.rate for of, choice in chosen.items()}, seeds)
     keys += [task.key(prices.sha256, here) for task in rerun]
     write_study(place, command, runs.describe_data(prices), keys)
     _log.info("%s: the best rates and the report's, with fresh seeds", plan.NAME)
-    sweep(rerun, prices, folder.runs, submit)
+    sweep(rerun, prices, place.runs, submit)
 
 
 def part_folder(folder: Folder) -> Folder:
-    """The folder of this part, below that of the study; the records are in the study's."""
-    return Folder(folder.path / plan.NAME)
+    """The folder of this part, below that of the study, with the study's records."""
+    place = Folder(folder.path / plan.NAME)
+    place.runs = folder.runs
+    return place
 
 
 def _command(data: Mapping[str, Any], seeds: int) -> str:

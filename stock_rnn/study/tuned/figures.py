@@ -53,11 +53,12 @@ def rate_curves(results: Results) -> Figure | None:
         axes.remove()
     for axes, network in zip(panels, shown, strict=False):
         _rates_of(axes, results, network)
-    panels[0].legend(loc="upper center", fontsize="small", ncols=3)
+    labels = dict(zip(*reversed(panels[0].get_legend_handles_labels()), strict=True))
+    figure.legend(labels.values(), labels, loc="outside lower center", fontsize="small", ncols=5)
     add_title(
         figure,
-        f"{_symbol(results)}: loss on the last tenth of the training examples by learning rate, "
-        "ringed: the chosen one",
+        f"{_symbol(results)}: loss on the last tenth of the training examples by learning rate; "
+        "ringed: the chosen rate",
     )
     return figure
 
@@ -94,8 +95,8 @@ def _rates_of(axes: Axes, results: Results, network: tuple[int, int]) -> None:
         title=f"{network_name(network)}, {len(seeds)} seed{plural} a rate",
     )
     axes.annotate(
-        f"upper edge: {_HIGHEST:.0f} times persistence and more, or diverged",
-        (0.985, 0.985),
+        f"at the edge: {_HIGHEST:.0f} times persistence and more, or diverged",
+        (0.985, 0.955),
         xycoords="axes fraction",
         ha="right",
         va="top",

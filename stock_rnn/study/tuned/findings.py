@@ -6,6 +6,8 @@ import collections
 import math
 from collections.abc import Mapping, Sequence
 
+import pandas as pd
+
 from stock_rnn.study.folder import Folder, read_study
 from stock_rnn.study.judge.verdicts import UNDECIDED, Verdict, format_number
 from stock_rnn.study.parts import Findings
@@ -60,18 +62,24 @@ def findings(folder: Folder) -> Findings | None:
     results = Results.of(records)
     by_procedure = {each: judge_procedure(each, results.reruns[each]) for each in PROCEDURES}
     verdicts = [verdict for of in by_procedure.values() for verdict in of]
+    found = {**tables.all_tables(results), "verdicts": tables.verdicts(verdicts)}
     return Findings(
         name=plan.NAME,
         title="With every optimizer at its own best rate",
-        words=_words(results, by_procedure[TUNED], by_procedure[ONE_SHOT]),
+        words=_words(results, found, by_procedure[TUNED], by_procedure[ONE_SHOT]),
         verdicts=verdicts,
-        tables={**tables.all_tables(results), "verdicts": tables.verdicts(verdicts)},
+        tables=found,
         figures=figures.all_figures(results),
         captions=_CAPTIONS,
     )
 
 
-def _words(results: Results, tuned: Sequence[Verdict], one_shot: Sequence[Verdict]) -> list[str]:
+def _words(
+    results: Results,
+    found: Mapping[str, pd.DataFrame],
+    tuned: Sequence[Verdict],
+    one_shot: Sequence[Verdict],
+) -> list[str]:
     return [
         "One rate for all optimizers may favour one of them. Here the last tenth of the training "
         "examples validates, a grid of rates from 1e-5 to 10 is searched for every optimizer, and "
@@ -79,7 +87,7 @@ def _words(results: Results, tuned: Sequence[Verdict], one_shot: Sequence[Verdic
         "is looked at before. Beside it the same seeds at the report's rate, "
         f"{plan.ONE_SHOT_RATE:g}. Losses are those with dropout off.",
         *_chosen(results),
-        *_losses(results),
+        *(_losses(found["losses"]) if "losses" in found else []),
         _compared(tuned, one_shot),
     ]
 
@@ -100,11 +108,8 @@ def _chosen(results: Results) -> list[str]:
     return [f"{words} {ends if edges else 'None is at an end of the grid, on any network.'}"]
 
 
-def _losses(results: Results) -> list[str]:
+def _losses(table: pd.DataFrame) -> list[str]:
     """Test losses over persistence's at 1 x 32, on both procedures."""
-    table = tables.losses(results)
-    if not len(table):
-        return []
     of = table[(table["set"] == "test") & (table["dropout"] == "off")]
     of = of[of["network"] == network_name(NETWORKS[0])]
     words = []

@@ -95,11 +95,11 @@ def _rates_of(axes: Axes, results: Results, network: tuple[int, int]) -> None:
         title=f"{network_name(network)}, {len(seeds)} seed{plural} a rate",
     )
     axes.annotate(
-        f"at the edge: {_HIGHEST:.0f} times persistence and more, or diverged",
-        (0.985, 0.955),
+        f"at the upper edge: {_HIGHEST:.0f} times persistence and more, or diverged",
+        (0.015, 0.02),
         xycoords="axes fraction",
-        ha="right",
-        va="top",
+        ha="left",
+        va="bottom",
         fontsize="small",
         color=PERSISTENCE,
     )

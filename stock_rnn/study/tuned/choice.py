@@ -23,12 +23,15 @@ class Choice:
         rate: the chosen one.
         loss: its validation loss, the geometric mean over the search's seeds; infinite if a run
             diverged at every rate.
+        near: the rates, ascending, whose loss is at most `TARGET_FACTOR` times that: how much
+            the rate matters.
         edge: "lowest" or "highest" if the chosen rate is an end of the grid, else "".
         runs: keys of the records behind it.
     """
 
     rate: float
     loss: float
+    near: tuple[float, ...]
     edge: str
     runs: tuple[str, ...]
 
@@ -76,7 +79,12 @@ class Search:
             return None
         best = int(np.argmin(losses))
         keys = tuple(r.key for rate in of.rates for r in self.runs(subject, rate))
-        return Choice(of.rates[best], losses[best], _edge(best, of), keys)
+        near = tuple(
+            rate
+            for rate, loss in zip(of.rates, losses, strict=True)
+            if loss <= TARGET_FACTOR * losses[best]
+        )
+        return Choice(of.rates[best], losses[best], near, _edge(best, of), keys)
 
     def choices(self) -> dict[Subject, Choice]:
         """Subject -> choice, of all subjects whose search is complete."""

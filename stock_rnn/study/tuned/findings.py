@@ -27,7 +27,8 @@ _CAPTIONS = {
     "from the least to the greatest. The chosen rate is ringed. Persistence is the forecast of "
     "no change.",
     "choices": "The rate with the lowest validation loss. Where it is an end of the grid, a rate "
-    "beyond may be better.",
+    "beyond may be better. Near are the rates whose loss is at most a tenth above the lowest: the "
+    "more, the less the rate matters.",
     "losses": "Losses after the last epoch of the runs with fresh seeds: the interquartile mean of "
     "the logarithms over seeds, and its 95 % interval. Skill is 1 - loss / persistence's.",
     "targets": "Time until the validation loss first is at most the target, which is "

@@ -60,7 +60,10 @@ def rates(results: Results) -> pd.DataFrame:
 
 
 def choices(results: Results) -> pd.DataFrame:
-    """The chosen rates; "edge" says which end of the grid it is, if it is one."""
+    """The chosen rates; "edge" says which end of the grid it is, if it is one.
+
+    "near" counts the rates of those that were tried whose loss is at most a tenth above.
+    """
     return pd.DataFrame(
         [
             {
@@ -69,6 +72,10 @@ def choices(results: Results) -> pd.DataFrame:
                 "rate": choice.rate,
                 "edge": choice.edge,
                 "validation_loss": choice.loss,
+                "near": len(choice.near),
+                "tried": len(grid()[subject].rates),
+                "lowest_near": choice.near[0],
+                "highest_near": choice.near[-1],
                 "runs": " ".join(choice.runs),
             }
             for subject, choice in results.choices.items()

@@ -47,6 +47,11 @@ def test_a_rate_at_which_a_run_diverged_is_not_chosen():
     assert Search(found).loss(SGD, 1e-2) == math.inf
 
 
+def test_rates_are_near_whose_loss_is_at_most_a_tenth_above_the_lowest():
+    losses = {1e-4: (1.12, 1.12), 1e-3: (1.0, 1.0), 1e-2: (1.09, 1.09)}
+    assert Search(searched(losses)).choose(SGD).near == (1e-3, 1e-2)
+
+
 def test_the_lower_of_equal_rates_is_chosen():
     found = Search(searched({1e-4: (3.0, 3.0), 1e-3: (1.0, 1.0), 1e-2: (1.0, 1.0)}))
     assert (found.choose(SGD).rate, found.choose(SGD).edge) == (1e-3, "")

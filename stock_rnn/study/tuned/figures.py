@@ -16,6 +16,7 @@ from stock_rnn.study.report.style import PERSISTENCE, REFERENCE, new_figure
 from stock_rnn.study.report.tables import network_name
 from stock_rnn.study.tuned.measures import (
     epochs_to,
+    median,
     performance_ratios,
     profile,
     seconds,
@@ -53,8 +54,7 @@ def rate_curves(results: Results) -> Figure | None:
         axes.remove()
     for axes, network in zip(panels, shown, strict=False):
         _rates_of(axes, results, network)
-    labels = dict(zip(*reversed(panels[0].get_legend_handles_labels()), strict=True))
-    figure.legend(labels.values(), labels, loc="outside lower center", fontsize="small", ncols=5)
+    _legend_below(figure, panels[0])
     add_title(
         figure,
         f"{_symbol(results)}: loss on the last tenth of the training examples by learning rate; "
@@ -112,7 +112,7 @@ def profiles(results: Results) -> Figure | None:
     figure, panels = new_figure(11, 8.4, 2, 2)
     for row, procedure in enumerate((TUNED, ONE_SHOT)):
         _profiles_of(panels[2 * row : 2 * row + 2], results, procedure)
-    panels[0].legend(loc="lower right", fontsize="small", ncols=2)
+    _legend_below(figure, panels[0])
     add_title(
         figure,
         f"{_symbol(results)}, {network_name(NETWORKS[0])}: share of seeds on which an optimizer "
@@ -151,7 +151,7 @@ def _profiles_of(panels: list[Axes], results: Results, procedure: Procedure) -> 
             ylim=(-0.03, 1.03),
             xlabel=f"{what} / the lowest of all optimizers",
             ylabel="share of seeds",
-            title=f"{procedure.name}: {what.split(' after')[0]}, {len(seeds)} seeds",
+            title=f"{procedure.name}: {what.split(' after')[0]}",
         )
         _plain_ticks(axes, right)
 
@@ -179,7 +179,10 @@ def time_to_target(results: Results) -> Figure | None:
                 if name in of:
                     _dots(axes, place, name, of[name], right, procedure)
         axes.set(xscale="log", xlabel=f"{unit} to the target", ylim=(len(tuned) - 0.5, -0.6))
-        axes.set_xlim(None, 1.9 * right)
+        axes.set_xlim(None, 2.2 * right)
+        _plain_ticks(axes, right / 1.6)
+        axes.axvline(right / 1.2, color=PERSISTENCE, lw=0.8)
+        axes.annotate("not reached", (right / 1.1, -0.4), fontsize="x-small", color=PERSISTENCE)
         axes.set_yticks(range(len(tuned)), list(tuned) if unit == "epochs" else [])
     for label, fill in (("tuned", "full"), ("one-shot", "none")):
         panels[1].plot([], [], ls="", marker="o", color=REFERENCE, fillstyle=fill, label=label)
@@ -188,7 +191,7 @@ def time_to_target(results: Results) -> Figure | None:
         figure,
         f"{_symbol(results)}, {network_name(NETWORKS[0])}: time until the validation loss is "
         f"{target:.2e} (persistence {_persistence(results):.2e}); bars: medians; "
-        "at the right: seeds that do not reach it",
+        "at the right: how many seeds do not reach it",
     )
     return figure
 
@@ -204,8 +207,7 @@ def _dots(
     spread = y + np.linspace(-0.09, 0.09, len(values))[: len(reached)]
     style: dict[str, Any] = {"color": color, "ls": "", "marker": marker, "ms": 5}
     axes.plot(reached, spread, mfc=color if tuned else "none", alpha=0.8, **style)
-    if len(reached) > len(values) / 2:
-        middle = float(np.sort(values)[len(values) // 2])
+    if math.isfinite(middle := median(values)):
         axes.plot([middle, middle], [y - 0.16, y + 0.16], color=color, lw=2.0)
     if lost := len(values) - len(reached):
         text = f"{lost} of {len(values)}"
@@ -213,7 +215,7 @@ def _dots(
 
 
 def by_epoch_and_second(results: Results) -> Figure | None:
-    """Validation loss against epochs and seconds at 1 x 32: median and range of the seeds."""
+    """Validation loss against epochs and seconds at 1 x 32: median and quartiles of the seeds."""
     if not _rerun(results, TUNED):
         return None
     figure, panels = new_figure(11, 8.4, 2, 2)
@@ -231,14 +233,14 @@ def by_epoch_and_second(results: Results) -> Figure | None:
                 ylim=(0.6 * level, _HIGHEST * level),
                 xlabel=unit,
                 ylabel="validation loss (MSE)",
-                title=f"{procedure.name}",
+                title=str(procedure).rsplit(",", 1)[0],
             )
         of[1].set_xscale("log")
-    panels[0].legend(loc="upper right", fontsize="small", ncols=2)
+    _legend_below(figure, panels[0])
     add_title(
         figure,
-        f"{_symbol(results)}, {network_name(NETWORKS[0])}: median of the seeds, bands from the "
-        "lowest to the highest",
+        f"{_symbol(results)}, {network_name(NETWORKS[0])}: median of the seeds, bands: the middle "
+        "half of them",
     )
     return figure
 
@@ -252,7 +254,7 @@ def _curves(panels: list[Axes], name: str, runs: list[Record]) -> None:
     for axes, x, first in ((panels[0], runs[0].epochs["epoch"], 0), (panels[1], time, 1)):
         middle = np.median(losses, axis=0)[first:]
         axes.plot(x[first:], middle, color=color, ls=line, lw=1.5, label=name)
-        low, high = losses.min(axis=0)[first:], losses.max(axis=0)[first:]
+        low, high = np.quantile(losses, [0.25, 0.75], axis=0)[:, first:]
         axes.fill_between(x[first:], low, high, color=color, alpha=0.1, lw=0)
 
 
@@ -286,8 +288,15 @@ def _persistence(results: Results) -> float:
     return next(iter(next(iter(runs.values())).values())).persistence["validation"]
 
 
+def _legend_below(figure: Figure, panel: Axes) -> None:
+    """One legend for all panels, below them."""
+    handles, labels = panel.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", fontsize="small", ncols=6)
+
+
 def _plain_ticks(axes: Axes, right: float) -> None:
-    """Factors as plain numbers, and no others between them."""
-    ticks = [t for t in (1, 1.2, 1.5, 2, 3, 5, 10, 20, 50, 100) if t <= right]
+    """Ticks up to the right end as plain numbers, and no others between them."""
+    numbers = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 1.2, 1.5, 2, 3, 5, 10, 20, 50, 100)
+    ticks = [t for t in numbers if axes.get_xlim()[0] <= t <= right]
     axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
     axes.minorticks_off()

@@ -41,6 +41,16 @@ def seconds_to(record: Record, target: float) -> float:
     return math.inf if at is None else float(seconds(record)[at])
 
 
+def median(values: Sequence[float] | Array) -> float:
+    """The median of values that may be infinite: then it is infinite if half of them are.
+
+    >>> median([1.0, math.inf, 3.0]), median([1.0, math.inf])
+    (3.0, inf)
+    """
+    ordered = np.sort(np.asarray(values, np.float64))
+    return float(0.5 * (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]))
+
+
 def _reached(record: Record, target: float) -> int | None:
     """The row in which the target is first reached."""
     if record.diverged is not None:

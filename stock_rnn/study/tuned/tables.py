@@ -14,7 +14,7 @@ from stock_rnn.study.judge.verdicts import Verdict
 from stock_rnn.study.records import Record
 from stock_rnn.study.report.tables import network_name
 from stock_rnn.study.tuned.choice import geometric_mean
-from stock_rnn.study.tuned.measures import epochs_to, seconds, seconds_to
+from stock_rnn.study.tuned.measures import epochs_to, median, seconds, seconds_to
 from stock_rnn.study.tuned.plan import grid, subjects
 from stock_rnn.study.tuned.results import Results
 
@@ -141,11 +141,11 @@ def targets(results: Results) -> pd.DataFrame:
                     "target": target,
                     "seeds": len(runs),
                     "reached": int(np.isfinite(epochs).sum()),
-                    "epochs": _median(epochs),
+                    "epochs": median(epochs),
                     "first": min(epochs),
                     "last": max(epochs),
-                    "seconds": _median([seconds_to(run, target) for run in runs]),
-                    "seconds_an_epoch": _median(
+                    "seconds": median([seconds_to(run, target) for run in runs]),
+                    "seconds_an_epoch": median(
                         [seconds(run)[-1] / (len(seconds(run)) - 1) for run in runs]
                     ),
                     "runs": _keys(runs),
@@ -178,12 +178,6 @@ def _located(values: list[float]) -> tuple[float, float, float]:
         found = locate(np.log(values))
     low, high = found.at(CONFIDENCE)
     return tuple(float(np.exp(each)) for each in (found.value, low, high))  # type: ignore[return-value]
-
-
-def _median(values: list[float]) -> float:
-    """The median; infinite values count."""
-    ordered = sorted(values)
-    return 0.5 * (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2])
 
 
 def _keys(runs: Iterable[Record]) -> str:

@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from stock_rnn.study import records
@@ -10,6 +11,7 @@ from stock_rnn.study.folder import Folder
 from stock_rnn.study.judge.claims import claims_of
 from stock_rnn.study.judge.verdicts import NOT_REPRODUCED, REPRODUCED, UNDECIDED
 from stock_rnn.study.tuned import findings
+from stock_rnn.study.tuned.findings import _unlucky
 from stock_rnn.study.tuned.plan import Subject
 from stock_rnn.study.tuned.procedures import ONE_SHOT, TUNED, reruns_of
 from tests.study.tuned.cases import run_at
@@ -97,6 +99,19 @@ def test_a_rate_at_the_end_of_the_grid_is_reported(finished):
     assert edges["1 x 32", "sgd"] == "highest"
     assert edges["1 x 32", "rmsprop"] == ""
     assert any("sgd at 1 x 32 (0.01)" in words for words in found.words)
+
+
+def test_a_choice_that_fresh_seeds_do_not_bear_out_is_told():
+    rows = [
+        {"set": "validation", "dropout": "off", "network": "1 x 32"}
+        | {"optimizer": name, "procedure": procedure, "loss": loss}
+        for name, of in (("sgd", (1.05, 1.0)), ("rmsprop", (1.5, 1.0)))
+        for procedure, loss in zip(("tuned", "one-shot"), of, strict=True)
+    ]
+    (words,) = _unlucky(pd.DataFrame(rows))
+    assert "rmsprop at 1 x 32 (1.50 against 1.00)" in words
+    assert "sgd" not in words
+    assert _unlucky(pd.DataFrame(rows[:2])) == []
 
 
 def test_time_to_the_target_tells_which_runs_get_there(finished):

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from stock_rnn.curvature import palette
 from stock_rnn.study.judge.claims import Claim
-from stock_rnn.study.judge.verdicts import format_number, format_region
+from stock_rnn.study.judge.verdicts import format_region
 from stock_rnn.study.report.style import new_figure
 from stock_rnn.study.stretches.judge import Effect, Judged
 
@@ -60,7 +61,12 @@ def forest(judged: Judged) -> Figure:
     axes.grid(axis="y", visible=False)
     axes.set_xlabel(_broken(claim.statistic), fontsize=9)
     axes.legend(
-        handles=[Patch(color=_REGION, alpha=0.3, label=f"the claim: {format_region(claim)}")],
+        handles=[
+            Patch(color=_REGION, alpha=0.3, label=f"the claim: {format_region(claim)}"),
+            Line2D([], [], color=palette.BLACK, lw=3.4, label="95 %"),
+            Line2D([], [], color=palette.BLACK, lw=1.2, label="as decided"),
+        ],
+        ncols=3,
         loc="lower left",
         bbox_to_anchor=(0.0, 1.0),
         fontsize=8,
@@ -74,9 +80,8 @@ def forest(judged: Judged) -> Figure:
 def _title(judged: Judged) -> str:
     verdict = judged.verdict
     return (
-        f"{verdict.claim.id}: {verdict.verdict}, about stretches. Mean "
-        f"{format_number(verdict.value)}; holds on {sum(of.holds for of in judged.effects)} "
-        f"of {len(judged.effects)} by themselves"
+        f"{verdict.claim.id}: {verdict.verdict}, about stretches. Alone, it holds on "
+        f"{sum(of.holds for of in judged.effects)} of {len(judged.effects)}"
     )
 
 

@@ -98,9 +98,8 @@ def _words(judged: Sequence[Judged], every: Sequence[Ran]) -> list[str]:
     came_out = [
         f"{len(told)} of {len(judged)} claims are decided about stretches.",
         *(
-            f"{of.verdict.claim.id}: {of.verdict.verdict}; it holds on "
-            f"{sum(effect.holds for effect in of.effects)} of {len(of.effects)} stretches "
-            "by themselves."
+            f"{of.verdict.claim.id}: {of.verdict.verdict}; alone, it holds on "
+            f"{sum(effect.holds for effect in of.effects)} of {len(of.effects)} stretches."
             for of in judged
         ),
     ]

@@ -46,7 +46,7 @@ class Stretch:
 
 
 def stretches(
-    data: Mapping[str, Any], prices: Prices, first_years: Iterable[int] = FIRST_YEARS
+    data: Mapping[str, Any], prices: Prices, first_years: Iterable[int] | None = None
 ) -> list[Stretch]:
     """The bundled stretches by first year, and the study's own prices at the end.
 
@@ -55,14 +55,12 @@ def stretches(
     Args:
         data: the settings of `Config` that load `prices`.
         prices: of the study.
-        first_years: the bundled stretches are those of `YEARS` years from January 1 of these.
+        first_years: the bundled stretches are those of `YEARS` years from January 1 of these;
+            by default `FIRST_YEARS`.
     """
     own = Stretch(name=_name(prices, whole_years=False), prices=prices, data=data, own=True)
-    found = [
-        _bundled(symbol, year)
-        for year in first_years
-        for symbol in BUNDLED_SYMBOLS
-    ]  # fmt: skip
+    years = FIRST_YEARS if first_years is None else first_years
+    found = [_bundled(symbol, year) for year in years for symbol in BUNDLED_SYMBOLS]
     return [*(at for at in found if at.prices.sha256 != prices.sha256), own]
 
 

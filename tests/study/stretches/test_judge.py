@@ -4,14 +4,16 @@ import dataclasses
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from stock_rnn.study import registry
 from stock_rnn.study.judge.claims import claims_of
 from stock_rnn.study.judge.verdicts import NOT_REPRODUCED, REPRODUCED, UNDECIDED, judge_all
+from stock_rnn.study.stretches.bootstrap import correction, shared_days
 from stock_rnn.study.stretches.judge import Ran, effects_of, judge
 from stock_rnn.study.stretches.plan import REGISTRY
 from tests.study.cases import made_record, study_of_ratios
-from tests.study.stretches.cases import made_stretch
+from tests.study.stretches.cases import made_stretch, spans
 
 CLAIM = {claim.id: claim for claim in claims_of(REGISTRY)}
 
@@ -121,6 +123,15 @@ def test_verdicts_are_decided_by_the_mean_over_stretches():
     assert scattered["sgd-test-loss"].verdict.verdict == UNDECIDED
     low, high = scattered["sgd-test-loss"].verdict.interval
     assert low < scattered["sgd-test-loss"].verdict.value < high
+
+
+def test_the_interval_allows_for_the_days_that_stretches_share():
+    one = found_of(years_of(np.linspace(1.0, 4.0, 12)))["sgd-test-loss"]
+    years = np.repeat(np.arange(1999, 2005), 2)
+    factor, freedom = correction(years - 1999, shared_days(*spans(years)))
+    assert (one.pooled.factor, one.pooled.freedom) == pytest.approx((factor, freedom))
+    arm = factor * one.pooled.standard_error * scipy.stats.t.ppf(0.975, freedom)
+    assert np.log(one.verdict.interval[1] / one.verdict.value) == pytest.approx(arm)
 
 
 def test_stretches_of_one_year_decide_nothing():

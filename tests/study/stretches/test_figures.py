@@ -91,4 +91,8 @@ def test_an_interval_that_leaves_the_panel_ends_in_an_arrow(judged):
 def test_a_mean_without_an_interval_is_drawn_as_a_mark():
     (found, *_) = judge([made_stretch(1999), made_stretch(1999, "^IXIC")])
     assert math.isnan(found.verdict.interval[0])
-    assert len(marks(forest(found))) == 3
+    figure = forest(found)
+    *_, (_, foot, _) = marks(figure)
+    assert [len(line.get_xdata()) for line in figure.axes[0].lines if foot in line.get_ydata()] == [
+        1
+    ]

@@ -79,9 +79,9 @@ def run(
         wanted = plan.escape_runs(tuned, seeds)
         measured = measured_keys(prices.sha256, min(seeds, sharpness.SEEDS))
         _write_study(data, prices, paths, tuned, wanted, list(measured))
-        _in_process(wanted, data, prices, paths)
         with local_processes(1, _solve_problem) as start:
             start(paths.staib).result()
+        _in_process(wanted, data, prices, paths)
         missing = {k: v for k, v in measured.items() if not _of_key(paths, k).exists()}
         with local_processes(1, _measure) as start:
             for key, (optimizer, seed) in missing.items():

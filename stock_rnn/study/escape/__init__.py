@@ -7,6 +7,7 @@ of the study, see `stock_rnn.study.parts`.
 
 from __future__ import annotations
 
+from stock_rnn.study.escape.findings import findings
 from stock_rnn.study.escape.run import run
 
-__all__ = ["run"]
+__all__ = ["findings", "run"]

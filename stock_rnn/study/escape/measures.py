@@ -118,7 +118,7 @@ def prediction(record: EscapeRecord, kind: str = "predicted") -> float:
         d = theory.first_diagonal(record.couplings)
         return theory.frozen_steps(run.rate, record.couplings, d)
     return theory.predicted_steps(
-        run.optimizer, run.rate, record.couplings, record.weights, 10 * run.limit
+        run.optimizer, run.rate, record.couplings, record.weights, 3 * run.limit
     )
 
 

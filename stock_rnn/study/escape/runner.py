@@ -30,6 +30,9 @@ from stock_rnn.workers.environment import use_one_thread, versions
 #: Units of the report's smallest network, in one layer.
 UNITS = 32
 
+# Whether XLA compiles the steps: for thousands of them it pays.
+_COMPILED = True
+
 # Mini-batches that are handed to the graph at once.
 _CHUNK = 2_000
 
@@ -166,7 +169,7 @@ class _FirstOrder(_Trainer):
         self.optimizer.build(self.variables)
         self._mini = batches != FULL
         self._state = [np.array(v) for v in map(tf.convert_to_tensor, self.optimizer.variables)]
-        self._graph = tf.function(self._steps, jit_compile=True)
+        self._graph = tf.function(self._steps, jit_compile=_COMPILED)
 
     def place(self, run: Run) -> Saddle:
         saddle = super().place(run)

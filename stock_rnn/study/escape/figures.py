@@ -20,11 +20,11 @@ from stock_rnn.study.report.style import OPTIMIZER_STYLES, new_figure
 #: Optimizer -> name and colour; those of the whole study where it has one.
 STYLES: dict[str, tuple[str, str]] = {
     "sgd": ("SGD", OPTIMIZER_STYLES["sgd"][0]),
-    "momentum": ("momentum", palette.ORANGE),
-    "adagrad": ("AdaGrad", palette.SKY_BLUE),
     "rmsprop": ("RMSProp", OPTIMIZER_STYLES["rmsprop"][0]),
     "rmsprop-tf1": ("RMSProp of TensorFlow 1", OPTIMIZER_STYLES["rmsprop-tf1"][0]),
+    "momentum": ("momentum", palette.ORANGE),
     "adam": ("Adam", OPTIMIZER_STYLES["adam"][0]),
+    "adagrad": ("AdaGrad", palette.SKY_BLUE),
     "perturbed": ("SGD with noise", palette.BLACK),
     "saddle-free-newton": ("saddle-free Newton", palette.GREY),
 }

@@ -84,7 +84,7 @@ CAPTIONS = {
     "last step. Saddle-free Newton has no rate and is drawn at 0.001.",
     "tuned": "Steps until the loss stays below a tenth of the saddle's, full batches, at the "
     "report's scale, by rate; the fewest decide the tuned rate.",
-    "staib": "Staib et al.'s problem: median steps of 50 starts, a dot a seed. A tuned rate has "
+    "staib": "Staib et al.'s problem: median steps of 20 starts, a dot a seed. A tuned rate has "
     "the fewest steps among those whose noise across is at most 0.1.",
     "sharpness": "At the end of the report's trainings, 1 x 32: the largest eigenvalue as the "
     "optimizer sees it, of all examples and of mini-batches with dropout, and batch sharpness, "

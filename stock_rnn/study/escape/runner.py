@@ -176,8 +176,10 @@ class _FirstOrder(_Trainer):
         for variable, value in zip(self.optimizer.variables, self._state, strict=True):
             variable.assign(value)
         self.optimizer.learning_rate = run.rate
-        # Noise is a function of the count of steps: every seed has a stretch of its own.
-        self.optimizer.iterations.assign(run.seed * 10_000_000)
+        if run.optimizer == "perturbed":
+            # Noise is a function of the count of steps: every seed has a stretch of its own.
+            # Nothing else of this optimizer depends on the count; Adam's first steps would.
+            self.optimizer.iterations.assign(run.seed * 10_000_000)
         return saddle
 
     def train(self, run: Run) -> State:

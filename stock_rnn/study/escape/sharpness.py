@@ -11,7 +11,7 @@ from stock_rnn.prices import Prices
 
 #: The optimizers, and seeds of each.
 OPTIMIZERS = ("sgd", "momentum", "adagrad", "rmsprop", "rmsprop-tf1", "adam")
-SEEDS = 3
+SEEDS = 2
 
 #: Mini-batches that are measured at the end of a training.
 BATCHES = 8

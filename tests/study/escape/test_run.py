@@ -47,6 +47,7 @@ def small(tmp_path_factory):
         patch.setattr(plan, "SCALES", (1.0, 1000.0))
         patch.setattr(plan, "RATES", (1.0, 10.0))
         patch.setattr(plan, "TUNING_SEEDS", (100,))
+        patch.setattr(plan, "TUNING_LIMIT", 60)
         patch.setattr(plan, "LIMITS", {plan.FULL: 60, plan.MINI: 60})
         patch.setattr(plan, "LONG_LIMIT", 70)
         patch.setattr(plan, "NEWTON_SEEDS", 1)

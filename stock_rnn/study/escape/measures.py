@@ -38,7 +38,7 @@ class Found:
         self, optimizer: str, *, batches: str, scale: float, tuned: bool
     ) -> dict[int, EscapeRecord]:
         """Seed -> record."""
-        rate = self.tuned[optimizer] if tuned else plan.REPORT_RATE
+        rate = self.tuned.get(optimizer, math.nan) if tuned else plan.REPORT_RATE
         wanted = (optimizer, batches, scale, rate)
         return {
             r.run.seed: r

@@ -72,6 +72,8 @@ def test_a_ratio_is_the_least_over_scales_and_counts_no_more_steps_than_were_mad
         made("sgd", 40.0, scale=10.0),
         made("rmsprop", 20.0, scale=10.0),
         made("sgd", 7.0, rate=1.0),
+        # A seed without RMSProp's run has no ratio.
+        made("sgd", 7.0, seed=2),
     )
     options = {"of": "sgd", "to": "rmsprop", "batches": "mini"}
     assert measures.ratio(of, scales=[1.0], tuned=False, **options)[0] == {1: 10.0}

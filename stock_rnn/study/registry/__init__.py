@@ -23,7 +23,7 @@ from typing import Any
 VERSION = 2
 
 #: The registries of the study's further parts, each a family of its own: "tuned-1" and the like.
-PARTS: tuple[str, ...] = ("tuned-1", "stretches-1")
+PARTS: tuple[str, ...] = ("tuned-1", "stretches-1", "escape-1")
 
 # What computes statistics and decides, besides the rules.
 _CODE = ("measures.py", "statistics.py")

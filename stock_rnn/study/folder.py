@@ -25,11 +25,12 @@ class Folder:
 
     Args:
         path: the folder, `results` by default.
+        runs: the folder of the records; `path / "runs"` if it is not given.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, runs: Path | None = None) -> None:
         self.path = path
-        self.runs = path / "runs"
+        self.runs = runs or path / "runs"
         self.study = path / "study.json"
         self.table = path / "runs.csv"
         self.verdicts = path / "verdicts.json"
@@ -39,6 +40,10 @@ class Folder:
         self.figures = path / "figures"
         self.logs = path / "logs"
         self.page = path / "report.html"
+
+    def part(self, name: str) -> Folder:
+        """The folder of a further part of the study, whose records stand among this one's."""
+        return Folder(self.path / name, self.runs)
 
 
 @contextlib.contextmanager

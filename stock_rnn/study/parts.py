@@ -4,9 +4,11 @@ A part is a package of its own below `stock_rnn.study`, such as `tuned`, with tw
 
 - `run(data, prices, folder, submit, seeds)` trains what is missing. Its records stand among the
   study's, in `folder.runs`, so that parts share runs. It writes which it has, and the command,
-  to `folder.path / NAME / "study.json"`.
+  to `folder.part(NAME).study`, by `folder.write_study`.
 - `findings(folder)` computes everything that is shown from those records; None if the part was
   not run there. Nothing is trained.
+
+`PACKAGES` is the list of them.
 
 Its claims are a registry of their own (`registry.PARTS`), committed before the runs, and a
 family of their own for Holm's method.
@@ -15,12 +17,37 @@ family of their own for Holm's method.
 from __future__ import annotations
 
 import dataclasses
+import importlib
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-from matplotlib.figure import Figure
+if TYPE_CHECKING:  # The names of the parts are in --help, which must be quick.
+    import pandas as pd
+    from matplotlib.figure import Figure
 
-from stock_rnn.study.judge.verdicts import Verdict
+    from stock_rnn.study.judge.verdicts import Verdict
+
+#: The report's own experiments, which are no package of this kind.
+REPORT = "report"
+
+#: Name -> package of each further part, in the order in which they are run and shown.
+PACKAGES: dict[str, str] = {
+    name: f"stock_rnn.study.{name}" for name in ("tuned", "stretches", "escape")
+}
+
+
+def names() -> list[str]:
+    """All parts, in the order in which they are run and shown."""
+    return [REPORT, *PACKAGES]
+
+
+def package(name: str) -> Any:
+    """The package of a further part, imported when it is asked for.
+
+    Args:
+        name: a key of `PACKAGES`.
+    """
+    return importlib.import_module(PACKAGES[name])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -169,6 +169,16 @@ def test_a_refused_flag_is_one_line_and_exit_code_2(run_script, tmp_path):
         (("--csv", "nowhere.csv"), "nowhere.csv"),
         (("--against", "nowhere"), "--against nowhere: there is no verdicts.json"),
         (
+            ("--parts", "report,tunes"),
+            "--parts must be of report, tuned, stretches, escape, or all",
+        ),
+        (("--parts", ""), "escape, or all. Received: ''"),
+        (("--parts", "tuned", "--quick"), "--quick cannot be combined with --parts: it is one"),
+        (
+            ("--parts", "escape", "--no-sweeps"),
+            "--parts cannot be combined with --no-sweeps: it leaves out report, to which alone",
+        ),
+        (
             ("--quick", "--no-sweeps"),
             "--quick cannot be combined with --no-sweeps: it is one",
         ),

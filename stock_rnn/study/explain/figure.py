@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from stock_rnn.curvature import palette
@@ -62,7 +63,7 @@ def candidates_figure(explained: Explained, symbol: str) -> Figure:
 
 
 def _draw(
-    axes: object,
+    axes: Axes,
     row: Row,
     which: int,
     y: float,
@@ -75,7 +76,7 @@ def _draw(
     if not np.isfinite(loss) or not left <= loss <= right:
         beyond = ">" if not loss <= right else "<"
         edge = right / 1.15 if beyond == ">" else left * 1.15
-        axes.plot(edge, y, color=colour, marker=beyond, ms=6)  # type: ignore[attr-defined]
+        axes.plot(edge, y, color=colour, marker=beyond, ms=6)
         return
-    axes.plot([row.low[which], row.high[which]], [y, y], color=colour, lw=2.0)  # type: ignore[attr-defined]
-    axes.plot(loss, y, color=colour, marker=marker, ms=5)  # type: ignore[attr-defined]
+    axes.plot([row.low[which], row.high[which]], [y, y], color=colour, lw=2.0)
+    axes.plot(loss, y, color=colour, marker=marker, ms=5)

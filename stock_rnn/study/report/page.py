@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import base64
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,98 +10,186 @@ from typing import Any
 import pandas as pd
 
 from stock_rnn.page import environment
+from stock_rnn.page.svg import embedded_svg
 from stock_rnn.study import registry
-from stock_rnn.study.judge.claims import CLAIMS
 from stock_rnn.study.judge.variants import PRIMARY, Variant
-from stock_rnn.study.judge.verdicts import Verdict, format_number, format_region
+from stock_rnn.study.judge.verdicts import REPRODUCED, Verdict, format_number, format_region
 from stock_rnn.study.records import Record
-
-# Prefix of a figure's or table's name -> caption. The first prefix that fits counts.
-_CAPTIONS: dict[str, str] = {
-    "figure_": "The newest 100 days of the test set, in the report's layout. Dropout is off. "
-    "Persistence predicts zero.",
-    "eigenvalues_": "Loss, gradient norm, λ_max and λ_min of the Hessian by epoch; epoch 0 is "
-    "before training. Persistence is the loss of predicting zero.",
-    "negative_index": "Training loss against the negative index, as Dauphin et al. plot it. The "
-    "index is the share of eigenvalues below -1e-6 of the largest. Bars are two standard errors "
-    "of its estimate from random probes.",
-    "negative_shares": "Do the optimizers move along negative curvature?",
-    "edge_of_stability": "The largest eigenvalue of the preconditioned Hessian, relative to the "
-    "optimizer's stability line.",
-    "escapes": "Runs that start 0.001 from a strict saddle whose λ_min is known in closed form.",
-    "sizes": "Loss by the number of units: is more than 512 worse?",
-    "rates": "Loss of SGD by learning rate: is it the method or the step size?",
-    "table_": "Mean over seeds and its 95 % interval. The report's number is in the rows of the "
-    "optimizer that it used.",
-    "optimizers": "Skill against persistence, 1 - MSE / MSE of persistence: interquartile mean.",
-    "improvement": "The probability that a run of x has a lower test loss than one of y.",
-    "lines": "What lines from the end of a run are worth: the lowest loss on them, in units of "
-    "the loss at the end, of the training's own objective (dropout on, over all masks), 1 x 32. "
-    "v_min is the eigenvector of its smallest eigenvalue.",
-    "curvature": "Curvature at the end of the runs.",
-}
+from stock_rnn.study.report.captions import caption
+from stock_rnn.study.report.further import Part
+from stock_rnn.study.report.questions import FIRST_FIGURE, Answer, Question
 
 # Rows of a table that the page shows.
 _TABLE_ROWS = 60
 
 
-def render_page(
-    command: str,
-    found: Sequence[Record],
-    by_variant: Mapping[Variant, Sequence[Verdict]],
-    tables: Mapping[str, pd.DataFrame],
-    pictures: Mapping[str, bytes],
-    evidence: Mapping[str, Sequence[str]],
-) -> str:
-    """The page as HTML text.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Grid:
+    """What the report's own experiments show.
 
-    Args:
-        command: that repeats the study.
-        found: its records.
+    Attributes:
+        command: that repeats them.
+        found: their records.
         by_variant: the verdicts on each variant, in the order of `CLAIMS`.
+        sentences: the answer in three sentences.
+        answers: the questions and what they are answered.
         tables: name -> table.
         pictures: name -> figure, as SVG.
         evidence: path of a figure or table -> keys of the records that it shows.
     """
+
+    command: str
+    found: Sequence[Record]
+    by_variant: Mapping[Variant, Sequence[Verdict]]
+    sentences: Sequence[str]
+    answers: Sequence[tuple[Question, Answer]]
+    tables: Mapping[str, pd.DataFrame]
+    pictures: Mapping[str, str]
+    evidence: Mapping[str, Sequence[str]]
+
+    @property
+    def verdicts(self) -> Sequence[Verdict]:
+        """Those on the primary variant."""
+        return self.by_variant[PRIMARY]
+
+
+def render_page(
+    found: Sequence[Record], grid: Grid | None, parts: Sequence[Part], makespan: pd.DataFrame
+) -> str:
+    """The page as HTML text.
+
+    Args:
+        found: all records, those of the parts too.
+        grid: the report's own experiments; None if they were not run.
+        parts: what further parts show.
+        makespan: of `makespan.makespans`.
+    """
     templates = environment("stock_rnn.study.report")
     templates.filters["cell"] = _cell
+    every = sorted(record.key for record in found)
     return templates.get_template("page.html").render(
-        command=command,
-        data=found[0].data,
         versions=found[0].versions,
         runs={record.key: record for record in sorted(found, key=lambda r: r.key)},
-        verdicts=by_variant[PRIMARY],
-        others={
-            claim.id: [(str(variant), of[k]) for variant, of in by_variant.items()]
-            for k, claim in enumerate(CLAIMS)
-        },
-        primary=str(PRIMARY),
-        registry=registry.name(),
-        fixed=registry.load()["fixed"],
-        no_rule=registry.load()["no_rule"],
+        grid=_grid(grid) if grid else None,
+        parts=[_part(part) for part in parts],
+        makespan=_table("makespan", "tables/makespan.csv", makespan, every),
         region=format_region,
-        figures=[
-            (name, _caption(name), _data_uri(svg), evidence[f"figures/{name}.svg"])
-            for name, svg in pictures.items()
-        ],
-        tables=[
-            (name, _caption(name), _shown(table), len(table), evidence[f"tables/{name}.csv"])
-            for name, table in tables.items()
-        ],
     )
 
 
-def _caption(name: str) -> str:
-    return next((text for start, text in _CAPTIONS.items() if name.startswith(start)), "")
+def _grid(grid: Grid) -> dict[str, Any]:
+    content = registry.load()
+    figures = {name: _figure_of_grid(grid, name) for name in grid.pictures}
+    return {
+        "command": grid.command,
+        "data": grid.found[0].data,
+        "count": len(grid.found),
+        "sentences": grid.sentences,
+        "first": figures.get(FIRST_FIGURE),
+        "questions": [_question(grid, *one, figures) for one in grid.answers],
+        "primary": str(PRIMARY),
+        "registry": registry.name(),
+        "fixed": content["fixed"],
+        "no_rule": content["no_rule"],
+        "judged": len(grid.verdicts),
+        "young": sum(verdict.younger for verdict in grid.verdicts),
+        "recoded": sum(verdict.recoded for verdict in grid.verdicts),
+    }
 
 
-def _data_uri(svg: bytes) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode("ascii")
+def _question(
+    grid: Grid, question: Question, answer: Answer, figures: Mapping[str, Any]
+) -> dict[str, Any]:
+    at = {verdict.claim.id: place for place, verdict in enumerate(grid.verdicts)}
+    return {
+        "id": question.id,
+        "asks": question.asks,
+        "answer": answer,
+        "claims": [
+            _claim(name, grid.verdicts[at[name]], words, _procedures(grid, at[name]))
+            for name, words in question.claims.items()
+        ],
+        "figures": [figures[name] for name in question.figures if name in figures],
+        "tables": [
+            _table(name, path, grid.tables[name], grid.evidence[path])
+            for name in question.tables
+            if name in grid.tables
+            for path in [f"tables/{name}.csv"]
+        ],
+    }
 
 
-def _shown(table: pd.DataFrame) -> dict[str, Any]:
+def _procedures(grid: Grid, place: int) -> list[tuple[str, Verdict]]:
+    """The verdicts on a claim by procedure, of those that have runs for it."""
+    of = [(str(variant), verdicts[place]) for variant, verdicts in grid.by_variant.items()]
+    return [(name, verdict) for name, verdict in of if verdict.seeds]
+
+
+def _claim(
+    name: str, verdict: Verdict, words: str, procedures: Sequence[tuple[str, Verdict]] = ()
+) -> dict[str, Any]:
+    return {
+        "id": name,
+        "verdict": verdict,
+        # Only the first letter: names such as SGD stay as they are.
+        "words": words[:1].upper() + words[1:],
+        "procedures": procedures,
+        "holds": sum(one.verdict == REPRODUCED for _, one in procedures),
+    }
+
+
+def _part(part: Part) -> dict[str, Any]:
+    findings = part.findings
+    place, captions = findings.name, findings.captions
+    return {
+        "name": place,
+        "title": findings.title,
+        "words": findings.words,
+        "command": part.command,
+        "claims": [
+            _claim(f"{place}-{v.claim.id}", v, v.claim.statistic) for v in findings.verdicts
+        ],
+        "figures": [
+            _figure(f"{place}-{name}", f"{place}/figures/{name}.svg", svg, captions.get(name, name))
+            for name, svg in part.pictures.items()
+        ],
+        "tables": [
+            _table(
+                f"{place}-{name}",
+                f"{place}/tables/{name}.csv",
+                table,
+                part.evidence[f"tables/{name}.csv"],
+                captions.get(name, ""),
+            )
+            for name, table in findings.tables.items()
+        ],
+    }
+
+
+def _figure_of_grid(grid: Grid, name: str) -> dict[str, Any]:
+    path = f"figures/{name}.svg"
+    return _figure(name, path, grid.pictures[name], caption(name), grid.evidence[path])
+
+
+def _figure(name: str, path: str, svg: str, words: str, runs: Sequence[str] = ()) -> dict[str, Any]:
+    letters = name.replace("_", "-").replace(".", "-")
+    shown = embedded_svg(svg, words, name=f"svg-{letters}")
+    return {"name": name, "path": path, "svg": shown, "caption": words, "runs": runs}
+
+
+def _table(
+    name: str, path: str, table: pd.DataFrame, runs: Sequence[str], words: str | None = None
+) -> dict[str, Any]:
     part = table.drop(columns="runs").head(_TABLE_ROWS)
-    return {"columns": list(part.columns), "rows": part.to_numpy(dtype=object).tolist()}
+    return {
+        "name": name,
+        "path": path,
+        "caption": caption(name) if words is None else words,
+        "columns": list(part.columns),
+        "rows": part.to_numpy(dtype=object).tolist(),
+        "count": len(table),
+        "runs": runs,
+    }
 
 
 def _cell(value: Any) -> str:

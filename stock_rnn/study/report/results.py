@@ -2,139 +2,78 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 
-from stock_rnn.files import atomic_write, write_json
-from stock_rnn.plots import write_svg_and_png
+from stock_rnn.files import write_json
 from stock_rnn.study import registry
 from stock_rnn.study.folder import Folder
 from stock_rnn.study.judge.variants import PRIMARY, VARIANTS
-from stock_rnn.study.judge.verdicts import (
-    REPRODUCED,
-    UNDECIDED,
-    Verdict,
-    format_interval,
-    format_number,
-    format_region,
-    judge_all,
-)
+from stock_rnn.study.judge.verdicts import Verdict, judge_all
+from stock_rnn.study.parts import REPORT, Findings
 from stock_rnn.study.records import Record, Study
-from stock_rnn.study.report import figures, tables
-from stock_rnn.study.report.page import render_page
+from stock_rnn.study.report import figures, files, further, questions, tables
+from stock_rnn.study.report.answer import three_sentences
+from stock_rnn.study.report.makespan import makespans
+from stock_rnn.study.report.page import Grid, render_page
 
 
-def write_results(folder: Folder, command: str, found: Sequence[Record]) -> list[Verdict]:
+def write_results(
+    folder: Folder, command: str, found: Sequence[Record], parts: Sequence[Findings] = ()
+) -> tuple[list[Verdict], list[Record]]:
     """Judge the claims; write tables, figures, verdicts and the page. Nothing is trained.
 
     Files that an earlier study left in the folder are replaced or removed.
 
     Args:
         folder: of the study; it exists.
-        command: that repeats the study.
-        found: its records, at least one.
+        command: that repeats the report's own experiments.
+        found: the records of these; none if only further parts were run.
+        parts: what the further parts found.
 
     Returns:
-        The verdicts on the primary variant.
+        The verdicts on the primary variant; and all records, those of the parts too.
     """
+    grid = _write_grid(folder, command, found) if found else None
+    written = [further.write(folder, part) for part in parts]
+    by_part = {part.findings.name: further.runs_of(folder, part) for part in written}
+    runs = {r.key: r for of in (found, *by_part.values()) for r in of}
+    together = {"all": [*runs.values()]} if len(by_part) + bool(found) > 1 else {}
+    times = makespans({REPORT: found, **by_part, **together})
+    folder.tables.mkdir(exist_ok=True)
+    files.write_csv(folder.tables / "makespan.csv", times)
+    files.write_csv(folder.table, tables.runs_table(runs.values()))
+    files.write_text(folder.page, render_page([*runs.values()], grid, written, times))
+    return list(grid.verdicts) if grid else [], [*runs.values()]
+
+
+def _write_grid(folder: Folder, command: str, found: Sequence[Record]) -> Grid:
+    """Write what the report's own experiments show, to the study's folder."""
     study = Study(found)
     by_variant = {variant: judge_all(study, variant) for variant in VARIANTS}
     all_tables = tables.all_tables(study)
-    for part in (folder.tables, folder.figures):
-        part.mkdir(parents=True, exist_ok=True)
-    _write_csv(folder.table, tables.runs_table(found))
-    for name, table in all_tables.items():
-        _write_csv(folder.tables / f"{name}.csv", table)
-    evidence: dict[str, list[str]] = {
-        f"tables/{name}.csv": sorted({k for cell in table["runs"] for k in cell.split()})
-        for name, table in all_tables.items()
-    }
     drawn = figures.all_figures(study)
-    _remove_others(folder.tables, {f"{name}.csv" for name in all_tables})
-    _remove_others(folder.figures, {f"{name}{end}" for name in drawn for end in (".svg", ".png")})
-    for name, (figure, shown) in drawn.items():
-        write_svg_and_png(folder.figures / name, figure)
-        evidence[f"figures/{name}.svg"] = sorted({record.key for record in shown})
-    for verdict in by_variant[PRIMARY]:
-        evidence[f"claim {verdict.claim.id}"] = sorted(verdict.runs)
+    evidence = files.write_tables(folder, all_tables)
+    pictures = files.write_figures(folder, {name: figure for name, (figure, _) in drawn.items()})
+    evidence |= {
+        f"figures/{name}.svg": sorted({record.key for record in shown})
+        for name, (_, shown) in drawn.items()
+    }
+    verdicts, skills = by_variant[PRIMARY], all_tables.get("optimizers", pd.DataFrame())
+    sentences = three_sentences(verdicts, skills)
+    answers = questions.answers(verdicts, skills)
+    about = {"command": command, "data": found[0].data, "registry": registry.name()}
+    preface = files.answers_text(sentences, answers)
+    evidence |= files.write_verdicts(folder, about, by_variant, preface)
     write_json(folder.evidence, evidence)
-    write_json(
-        folder.verdicts,
-        {
-            "command": command,
-            "data": found[0].data,
-            "registry": registry.name(),
-            "variants": {str(v): [one.to_dict() for one in of] for v, of in by_variant.items()},
-        },
+    return Grid(
+        command=command,
+        found=found,
+        by_variant=by_variant,
+        sentences=sentences,
+        answers=answers,
+        tables=all_tables,
+        pictures=pictures,
+        evidence=evidence,
     )
-    _write_text(folder.markdown, verdict_table(by_variant[PRIMARY]))
-    pictures = {name: (folder.figures / f"{name}.svg").read_bytes() for name in drawn}
-    _write_text(
-        folder.page, render_page(command, found, by_variant, all_tables, pictures, evidence)
-    )
-    return by_variant[PRIMARY]
-
-
-def verdict_table(verdicts: Sequence[Verdict]) -> str:
-    """The verdicts as a Markdown table.
-
-    Beside an undecided one stands the least effect that would have been told.
-    """
-    head = (
-        "the report says",
-        "statistic",
-        "the report's",
-        "region",
-        "ours",
-        "deciding interval",
-        "persistence would pass",
-        "seeds",
-        "verdict",
-    )
-    rows = [head, ("---",) * len(head), *map(_cells, verdicts)]
-    return "".join(
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |\n" for row in rows
-    )
-
-
-def _cells(verdict: Verdict) -> tuple[str, ...]:
-    claim = verdict.claim
-    words = f"**{verdict.verdict}**"
-    if verdict.direction and verdict.verdict != REPRODUCED:
-        words += ", only in its direction"
-    if verdict.verdict == UNDECIDED and not math.isnan(sum(verdict.least)):
-        words += " (told: ≤ {} or ≥ {})".format(*map(format_number, verdict.least))
-    if verdict.younger:
-        words += "; the rule is younger than a run"
-    known = not math.isnan(verdict.deciding[0])
-    return (
-        f"“{claim.says}” ({claim.section})",
-        claim.statistic,
-        format_number(claim.report),
-        format_region(claim),
-        format_number(verdict.value),
-        format_interval(verdict.deciding) if known else "–",
-        {None: "", True: "yes", False: "no"}[verdict.persistence],
-        str(verdict.seeds),
-        words,
-    )
-
-
-def _remove_others(folder: Path, names: set[str]) -> None:
-    """Remove the tables and figures of an earlier study, which this one does not have."""
-    for path in folder.iterdir():
-        if path.suffix in {".csv", ".svg", ".png"} and path.name not in names:
-            path.unlink()
-
-
-def _write_csv(path: Path, table: pd.DataFrame) -> None:
-    with atomic_write(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")
-
-
-def _write_text(path: Path, text: str) -> None:
-    with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")

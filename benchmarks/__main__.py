@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmarks._frame import ROOT, Results, describe_commit, describe_machine
 
 NAMES = (
-    *("startup", "scale", "stocks", "training", "backtest"),
+    *("startup", "scale", "growth", "stocks", "training", "backtest"),
     *("forecasting", "curvature", "tensor_train"),
 )
 

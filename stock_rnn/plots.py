@@ -14,22 +14,11 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from stock_rnn.curvature.palette import (
-    BLACK,
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PURPLE,
-    SKY_BLUE,
-    VERMILION,
-    add_title,
-    new_figure,
-)
+from stock_rnn.curvature import palette
 from stock_rnn.files import atomic_write
 
 # The report's red and blue, in hues that colour-blind readers can tell apart.
-ACTUAL, PREDICTED, PERSISTENCE = VERMILION, BLUE, GREY
+ACTUAL, PREDICTED, PERSISTENCE = palette.VERMILION, palette.BLUE, palette.GREY
 
 # The same figure gives the same file.
 _REPEATABLE: Any = {"svg.hashsalt": "stock_rnn", "svg.fonttype": "path"}
@@ -65,7 +54,7 @@ def prediction_figure(
         ("actual", actual, {"color": ACTUAL, "lw": 1.4}),
         ("predicted", predicted, {"color": PREDICTED, "lw": 1.4, "ls": "--"}),
     )
-    figure = new_figure(9, 1.5 + 3 * len(found))
+    figure = palette.new_figure(9, 1.5 + 3 * len(found))
     panels = figure.subplots(len(found), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     for axes, kind in zip(panels, found, strict=True):
         newest = np.flatnonzero(kinds == kind)[-SHOWN_DAYS:]
@@ -81,7 +70,7 @@ def prediction_figure(
     first, last = (str(day.astype("datetime64[D]")) for day in dates[newest[[0, -1]]])
     panels[-1].set_xlabel(f"date, {first} to {last}")
     panels[0].legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
-    add_title(figure, title)
+    palette.add_title(figure, title)
     return figure
 
 
@@ -114,7 +103,7 @@ def gradient_flow_figure(flows: Mapping[str, Flow], *, title: str = "") -> Figur
         flows: what a panel shows -> the flow; of networks of the same layers.
         title: above all panels; "": none.
     """
-    figure = new_figure(1.2 + 4.2 * len(flows), 3.6)
+    figure = palette.new_figure(1.2 + 4.2 * len(flows), 3.6)
     panels = figure.subplots(1, len(flows), sharey=True, squeeze=False)[0]
     drawn = [
         values
@@ -135,7 +124,7 @@ def gradient_flow_figure(flows: Mapping[str, Flow], *, title: str = "") -> Figur
     panels[0].set_ylabel("norm of the gradient by the state")
     panels[0].legend(fontsize=8)
     if title:
-        add_title(figure, title)
+        palette.add_title(figure, title)
     return figure
 
 
@@ -143,7 +132,7 @@ def _draw_flow(axes: Axes, flow: Flow, floor: float) -> None:
     """The lines of one panel; values below `floor` are drawn at it."""
     steps = np.arange(1, len(flow.predicted) + 1)
     marker = "o" if len(steps) < 10 else ""
-    colors = (BLUE, ORANGE, GREEN, PURPLE, SKY_BLUE)
+    colors = (palette.BLUE, palette.ORANGE, palette.GREEN, palette.PURPLE, palette.SKY_BLUE)
     for number, (name, states) in enumerate(flow.states.items()):
         color = colors[number % len(colors)]
         label = name.replace("_", " ")
@@ -162,7 +151,7 @@ def _draw_flow(axes: Axes, flow: Flow, floor: float) -> None:
     axes.plot(
         steps,
         np.maximum(flow.predicted, floor),
-        color=BLACK,
+        color=palette.BLACK,
         lw=2.4,
         ls=":",
         label=label,

@@ -10,6 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# An example may take long where the machine is busy.
+settings.register_profile("stock_rnn", deadline=None)
+settings.load_profile("stock_rnn")
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -25,6 +30,12 @@ def pytest_collection_finish():
 ROOT = Path(__file__).parent.parent
 
 
+def pytest_collection_modifyitems(items):
+    """Begin with the files that have slow tests, so that no process ends with one alone."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _short_garbage_collections():
     """Leave what earlier tests and TensorFlow's modules keep out of garbage collection.
@@ -33,6 +44,25 @@ def _short_garbage_collections():
     """
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _blank_pictures(request):
+    """Write blank pictures in a module without the mark `pictures`.
+
+    Figures are made as ever. Only their rendering is left out, which took a third of each
+    evaluation: layout, letters, compression.
+    """
+    if request.node.get_closest_marker("pictures"):
+        yield
+        return
+    from matplotlib.figure import Figure
+
+    from tests.blank import savefig
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", savefig)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -104,6 +104,13 @@ def test_links_lead_somewhere(page):
             assert not anchor or anchor in anchors(path), (target, anchor)
 
 
+@pytest.mark.parametrize("page", [p for p in PAGES if p.suffix == ".md"], ids=lambda p: p.name)
+def test_every_row_of_a_table_has_a_header(page):
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    for table in re.findall(r"(?:^\| .*\n|^\|-.*\n)+", text, re.M):
+        assert re.match(r"\|.*\n\|[ |:-]+\|\n", table), table.splitlines()[0]
+
+
 def words_of(command):
     """The flags of a command without their negations; positional arguments by their names."""
     for action in command._parser()._actions:
@@ -128,6 +135,21 @@ def test_the_section_of_a_command_lists_every_flag(command):
     section = page.partition(f"## {name}\n")[2].partition("\n## ")[0]
     for (word,) in words_of(command):
         assert f"`{word}" in section, word
+
+
+OF_ONE_COMMAND = [train_command, evaluate_command, reproduce_command]
+OF_ONE_COMMAND += [predict_command, backtest_command, explain_command]
+
+
+@pytest.mark.parametrize("command", OF_ONE_COMMAND)
+def test_the_section_of_a_command_lists_no_other_flag(command):
+    name = command.__name__.rpartition(".")[2]
+    sections = re.split(r"^## ", COMMANDS_PAGE.read_text(encoding="utf-8"), flags=re.M)
+    (section,) = (text for text in sections if re.match(rf"{name}(\.py)?\n", text))
+    listed = re.findall(r"^\| (`--.*?) \|", section, re.M)
+    flags = {flag for cell in listed for flag in re.findall(r"`(--[a-z0-9-]+)", cell)}
+    assert len(flags) > 5
+    assert flags <= command._parser()._option_string_actions.keys()
 
 
 @pytest.mark.parametrize("command", run_commands)

@@ -8,13 +8,21 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 
 import keras
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from stock_rnn.files import PART_PREFIX, atomic_write, remove_part_files, write_arrays, write_json
+from stock_rnn.files import (
+    PART_PREFIX,
+    atomic_write,
+    remove_old_part_files,
+    remove_part_files,
+    write_arrays,
+    write_json,
+)
 from tests.conftest import ROOT
 
 
@@ -149,6 +157,20 @@ def test_the_part_file_of_a_killed_writer_is_harmless_and_can_be_removed(tmp_pat
     assert path.read_text() == "whole"
     remove_part_files(tmp_path)
     assert names(tmp_path) == ["a.txt"]
+
+
+def test_what_is_an_hour_old_is_removed_in_all_folders_and_what_is_younger_stays(tmp_path):
+    parts = [tmp_path / f"{PART_PREFIX}a.json", tmp_path / "deep" / ".b.npz.1.part"]
+    young, kept = tmp_path / f"{PART_PREFIX}c.json", tmp_path / "c.json"
+    (tmp_path / "deep").mkdir()
+    for path in (*parts, young, kept):
+        path.write_text("half")
+    hours_ago = time.time() - 2 * 3600
+    for path in (*parts, kept):
+        os.utime(path, (hours_ago, hours_ago))
+    remove_old_part_files(tmp_path)
+    assert names(tmp_path) == sorted([young.name, kept.name, "deep"])
+    assert names(tmp_path / "deep") == []
 
 
 def test_two_writers_of_one_path_do_not_mix(tmp_path):

@@ -5,6 +5,8 @@ import pytest
 
 from stock_rnn import plots
 
+pytestmark = pytest.mark.pictures
+
 
 def drawn(kinds):
     count = len(kinds)

@@ -48,9 +48,10 @@ class Parser(argparse.ArgumentParser):
     def _meant(self, unknown: Sequence[str]) -> str:
         """The flag that is spelled most like the first unknown one, as a question."""
         first = unknown[0].partition("=")[0]
-        known = [name for name in self._option_string_actions if name.startswith("--")]
-        close = difflib.get_close_matches(first, known, n=1) if first.startswith("--") else []
-        return f". Did you mean {close[0]}?" if close else ""
+        # Without the dashes: they make two short words look alike.
+        known = [name[2:] for name in self._option_string_actions if name.startswith("--")]
+        close = difflib.get_close_matches(first[2:], known, n=1) if first.startswith("--") else []
+        return f". Did you mean --{close[0]}?" if close else ""
 
 
 def _dashed(word: str) -> str:
@@ -122,6 +123,13 @@ def add_folders(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--logs-dir", type=Path, default=Path("logs"), help="where event files are")
 
 
+def add_jobs(parser: argparse.ArgumentParser) -> None:
+    """Add --jobs: this machine's processors, unless another number is given."""
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="processes on this machine"
+    )
+
+
 def aligned(rows: Sequence[Sequence[str]], *, left: Sequence[str] = ()) -> str:
     """Rows of cells as text, with two spaces between columns.
 
@@ -139,6 +147,11 @@ def aligned(rows: Sequence[Sequence[str]], *, left: Sequence[str] = ()) -> str:
         ).rstrip()
         for row in rows
     )
+
+
+def goes_on() -> str:
+    """What is said after "interrupted" of a command that keeps what is finished."""
+    return "; the same command goes on where it stopped"
 
 
 def run_command(

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stock_rnn.backtest.plan import MODELS, WINDOWS, Walk
-from stock_rnn.cli._command import Parser, add_settings, aligned, given_settings, run_command
+from stock_rnn.cli._command import (
+    Parser,
+    add_jobs,
+    add_settings,
+    aligned,
+    given_settings,
+    run_command,
+)
 from stock_rnn.cli._intervals import add_intervals, interval_table, intervals_of, refuse_step
 from stock_rnn.cli.evaluate import comparison_table
 from stock_rnn.config import DEFAULT_PRESET, PRESETS, resolve, settings
@@ -58,9 +64,7 @@ def _parser(program: str = "python -m stock_rnn backtest") -> Parser:
         help="another name of the folder than the one made from the settings",
     )
     parser.add_argument("--models-dir", type=Path, default=Path("models"), help="where it goes")
-    parser.add_argument(
-        "--jobs", type=int, default=os.cpu_count() or 1, help="processes on this machine"
-    )
+    add_jobs(parser)
     parser.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler: tcp://HOST:PORT")
     parser.add_argument(
         "--resume",

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stock_rnn.cli._command import Parser, add_settings, given_settings, run_command
+from stock_rnn.cli._command import (
+    Parser,
+    add_jobs,
+    add_settings,
+    given_settings,
+    goes_on,
+    run_command,
+)
 from stock_rnn.config import PRICE_SETTINGS, Config, refuse_ignored
 from stock_rnn.errors import UserError
 from stock_rnn.settings import flag, switch
@@ -52,9 +58,7 @@ def _parser(program: str = "explain") -> Parser:
     parser.add_argument(
         "--results", type=Path, default=Path("results/explained"), help="folder for the results"
     )
-    parser.add_argument(
-        "--jobs", type=int, default=os.cpu_count() or 1, help="processes on this machine"
-    )
+    add_jobs(parser)
     return parser
 
 
@@ -68,9 +72,7 @@ def main(argv: Sequence[str] | None = None, *, program: str = "explain") -> int:
         _check(arguments, parser)
         _run(arguments, f"python -m stock_rnn explain {shlex.join(words)}".rstrip())
 
-    return run_command(
-        command, program, interrupted=lambda: "; the same command goes on where it stopped"
-    )
+    return run_command(command, program, interrupted=goes_on)
 
 
 def _check(arguments: argparse.Namespace, parser: Parser) -> None:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import csv
 import math
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stock_rnn.cli._arrays import Examples, read_examples
 from stock_rnn.cli._command import Parser, aligned, run_command
-from stock_rnn.errors import UserError
+from stock_rnn.errors import UserError, writing_to
 from stock_rnn.files import atomic_write, remove_old_part_files, write_arrays, write_json
 from stock_rnn.terminal import quiet_import
 
@@ -81,7 +80,8 @@ def _measure(arguments: argparse.Namespace) -> None:
     _check(arguments)
     examples = read_examples(arguments.data)
     with quiet_import():
-        import stock_rnn.network  # noqa: F401  Its layers are then known to Keras.
+        # For what it does: Keras loads models by the layers that it knows, and this registers ours.
+        import stock_rnn.network  # noqa: F401
         from stock_rnn.curvature import figures
         from stock_rnn.curvature.tracking.checkpoints import classified
         from stock_rnn.plots import write_svg_and_png
@@ -98,7 +98,7 @@ def _measure(arguments: argparse.Namespace) -> None:
                 each.density, extremes=each.extremes, title=name
             )
     folder = arguments.output
-    with _writing_to(folder):
+    with writing_to(folder, "make room there, or name another folder by --output"):
         folder.mkdir(parents=True, exist_ok=True)
         remove_old_part_files(folder)
         files = _write_numbers(folder, arguments, results)
@@ -245,6 +245,7 @@ def _row(each: SavedSpectrum) -> dict[str, Any]:
         "matvecs": each.measurement.matvecs,
         "converged": bool(ends.converged),
         "verified": bool(ends.verified),
+        "resolved_negative": bool(ends.resolved_negative),
         "certified_negative": bool(ends.certified_negative),
         "kind": each.kind,
         "reason": each.measurement.reason or None,
@@ -273,14 +274,3 @@ def _write_numbers(
             for what in ("grid", "density", "density_error")
         })  # fmt: skip
     return files
-
-
-@contextlib.contextmanager
-def _writing_to(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"cannot write to {folder}: {error.strerror or error}; make room there, or name "
-            "another folder by --output"
-        ) from error

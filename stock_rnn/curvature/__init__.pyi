@@ -11,12 +11,14 @@ from .algorithms.density import (
     negative_fraction,
     spectral_density,
 )
+from .algorithms.eigenpairs import (
+    Eigenpairs,
+    ExtremeEigenpairs,
+)
 from .algorithms.estimate import (
     Estimate,
 )
 from .algorithms.extreme import (
-    Eigenpairs,
-    ExtremeEigenpairs,
     extreme_eigenpairs,
     top_eigenpairs,
 )

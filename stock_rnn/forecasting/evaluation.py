@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,13 @@ from numpy.typing import NDArray
 
 from stock_rnn.config import SECOND_ORDER
 from stock_rnn.data import StockDataSet, StocksDataSet, dataset_of
-from stock_rnn.errors import UserError
+from stock_rnn.errors import writing_to
 from stock_rnn.files import atomic_write, write_json
 from stock_rnn.forecasting.accuracy import Scale
 from stock_rnn.forecasting.baselines import Predictor, fit_baselines
 from stock_rnn.forecasting.comparison import MODEL, Comparison, compare
 from stock_rnn.forecasting.figures import predictions_figure
-from stock_rnn.forecasting.forecaster import Forecaster
+from stock_rnn.forecasting.forecaster import WRITE_ELSEWHERE, Forecaster
 from stock_rnn.forecasting.metrics import PriceError, Score, price_error, score
 from stock_rnn.forecasting.pooling import pool, pooled_score
 from stock_rnn.forecasting.report import write_report
@@ -128,7 +127,7 @@ def evaluate(
     if not report:
         return done.result
     path = done.folder / "report.html"
-    with _writing_to(done.folder):
+    with writing_to(done.folder, WRITE_ELSEWHERE):
         write_report(
             path, forecaster, done.prices, done.dataset, done.result, done.drawn, command=command
         )
@@ -217,7 +216,7 @@ def _on_own_stocks(forecaster: Forecaster, stocks: Stocks) -> _Evaluated:
         comparison=pool(compared, days),
     )
     folder = forecaster.folder_in(forecaster.run.folder)
-    with _writing_to(folder):
+    with writing_to(folder, WRITE_ELSEWHERE):
         files, drawn = _write(folder, forecaster, dataset, stocks, result, shown=shown)
     result = dataclasses.replace(result, files=files)
     return _Evaluated(result, folder, stocks, dataset, drawn)
@@ -321,22 +320,10 @@ def _evaluate(
         compared = _compare(last, dataset, sets[last], predicted[last], baselines, trained_on)
     result = Evaluation(scores, errors, table, (), comparison=compared)
     folder = forecaster.folder_in(folder)
-    with _writing_to(folder):
+    with writing_to(folder, WRITE_ELSEWHERE):
         files, drawn = _write(folder, forecaster, dataset, prices, result)
     result = dataclasses.replace(result, files=files)
     return _Evaluated(result, folder, prices, dataset, drawn)
-
-
-@contextlib.contextmanager
-def _writing_to(folder: Path) -> Iterator[None]:
-    """Tell in one line that a file cannot be written."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"cannot write to {folder}: {error.strerror}; make it writable or make room, or "
-            "evaluate a copy of the run elsewhere"
-        ) from error
 
 
 def _compare(

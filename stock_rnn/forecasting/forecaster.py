@@ -22,6 +22,9 @@ from stock_rnn.training import runs
 from stock_rnn.training.runs import Run
 from stock_rnn.training.runs.reading import reading
 
+#: What to do where the folder of a run cannot be written.
+WRITE_ELSEWHERE = "make it writable or make room, or evaluate a copy of the run elsewhere"
+
 _BATCH = 4096
 
 # Far more than any model of this package takes. A malicious archive could fill the memory.

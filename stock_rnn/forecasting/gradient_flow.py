@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from stock_rnn import plots
 from stock_rnn.data import dataset_of
-from stock_rnn.errors import UserError
+from stock_rnn.errors import UserError, writing_to
 from stock_rnn.files import atomic_write
-from stock_rnn.forecasting.forecaster import Forecaster
+from stock_rnn.forecasting.forecaster import WRITE_ELSEWHERE, Forecaster
 from stock_rnn.network.gradient_flow import GradientFlow, GradientProbe, reach
 from stock_rnn.training import runs
 from stock_rnn.training.callbacks.gradients import EXAMPLES
@@ -90,7 +90,7 @@ def _write(forecaster: Forecaster, flows: Mapping[str, GradientFlow]) -> list[Pa
     shown = {"initial weights": flows["initial"], last: flows["trained"]}
     figure = plots.gradient_flow_figure(shown, title=forecaster.run.name)
     columns = _table(flows)
-    try:
+    with writing_to(folder, WRITE_ELSEWHERE):
         folder.mkdir(exist_ok=True)
         with atomic_write(files[0]) as part, part.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
@@ -98,6 +98,4 @@ def _write(forecaster: Forecaster, flows: Mapping[str, GradientFlow]) -> list[Pa
             writer.writerows(zip(*(values.tolist() for values in columns.values()), strict=True))
         with atomic_write(files[1]) as part:
             figure.savefig(part, bbox_inches="tight")
-    except OSError as error:
-        raise UserError(f"cannot write to {folder}: {error.strerror}") from error
     return files

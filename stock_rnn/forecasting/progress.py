@@ -37,13 +37,24 @@ class Watched(Operator):
     def __init__(self, operator: SymmetricOperator, total: int, what: str) -> None:
         self._operator = operator
         self.shape = operator.shape
-        self.relative_rounding = relative_rounding(operator)
-        self.verified = is_verified(operator)
+        # Now: what they cost is no time of the products.
+        self._relative_rounding = relative_rounding(operator)
+        self._verified = is_verified(operator)
         self._total, self._what = total, what
         self._done, self._began = 0, time.monotonic()
         self._bar = tqdm.tqdm(
             total=total, desc=what, unit="product", disable=not sys.stderr.isatty()
         )
+
+    @property
+    def relative_rounding(self) -> float:
+        """That of the operator."""
+        return self._relative_rounding
+
+    @property
+    def verified(self) -> bool:
+        """Whether the operator is."""
+        return self._verified
 
     def __matmul__(self, vectors: Array, /) -> Array:
         """A @ v for float64 v of shape (n,) or (n, k); the same shape."""

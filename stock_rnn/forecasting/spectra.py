@@ -12,16 +12,17 @@ from matplotlib.figure import Figure
 from stock_rnn.curvature import figures
 from stock_rnn.curvature.algorithms.dense import TooLargeError, exact_hessian
 from stock_rnn.curvature.algorithms.density import negative_fraction, spectral_density
-from stock_rnn.curvature.algorithms.extreme import ExtremeEigenpairs, Verify, extreme_eigenpairs
+from stock_rnn.curvature.algorithms.eigenpairs import ExtremeEigenpairs
+from stock_rnn.curvature.algorithms.extreme import Verify, extreme_eigenpairs
 from stock_rnn.curvature.algorithms.trace import trace
 from stock_rnn.curvature.analysis.landscape import loss_along, telling_distance
 from stock_rnn.curvature.operators.hessian import HessianOperator
 from stock_rnn.curvature.tracking.measurement import load_measurements
 from stock_rnn.curvature.tracking.steps_file import load_steps
 from stock_rnn.data import dataset_of
-from stock_rnn.errors import UserError
+from stock_rnn.errors import UserError, writing_to
 from stock_rnn.files import atomic_write, write_arrays
-from stock_rnn.forecasting.forecaster import Forecaster
+from stock_rnn.forecasting.forecaster import WRITE_ELSEWHERE, Forecaster
 from stock_rnn.forecasting.progress import Watched
 from stock_rnn.training import runs
 from stock_rnn.training.runs.reading import reading
@@ -189,15 +190,10 @@ def _density(
 
 def _write(folder: Path, kind: str, drawn: dict[str, Figure], arrays: dict[str, Any]) -> list[Path]:
     files = [folder / f"spectrum_{kind}.npz", *(folder / name for name in drawn)]
-    try:
+    with writing_to(folder, WRITE_ELSEWHERE):
         folder.mkdir(exist_ok=True)
         write_arrays(files[0], arrays)
         for path, figure in zip(files[1:], drawn.values(), strict=True):
             with atomic_write(path) as part:
                 figure.savefig(part, bbox_inches="tight")
-    except OSError as error:
-        raise UserError(
-            f"cannot write to {folder}: {error.strerror}; make it writable or make room, or "
-            "evaluate a copy of the run elsewhere"
-        ) from error
     return files

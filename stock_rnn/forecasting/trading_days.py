@@ -147,7 +147,9 @@ def _sessions(calendar: str, last: np.datetime64, count: int) -> NDArray[np.date
             calendar, start=start.isoformat(), end=end.isoformat()
         )
     except (ValueError, NotImplementedError) as error:
-        # The latter of calendars whose holidays are listed by year, beyond the last list.
+        # No class of its own is raised. ValueError: before `bound_min` or beyond `bound_max` of
+        # the calendar. NotImplementedError: a calendar whose holidays are listed by year, beyond
+        # the last list. Nothing else can be wrong with a known name and two days in order.
         raise _OutOfRangeError(
             f"the calendar {calendar} is not known from {start} to {end}"
         ) from error

@@ -12,7 +12,7 @@ import numpy as np
 import tqdm
 from numpy.typing import NDArray
 
-from stock_rnn.curvature.algorithms.extreme import ExtremeEigenpairs
+from stock_rnn.curvature.algorithms.eigenpairs import ExtremeEigenpairs
 from stock_rnn.curvature.analysis.landscape import (
     LossSlice,
     loss_along,

@@ -1,8 +1,11 @@
 """Daily prices of two indices that the `arch` package carries: no network needed."""
 
+import importlib.util
 from datetime import date
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from stock_rnn.errors import UserError
 from stock_rnn.prices.series import RawPrices, shown
@@ -41,16 +44,21 @@ def read_bundled(symbol: str) -> RawPrices:
             f"only {' and '.join(BUNDLED_SYMBOLS)} are bundled; use --source yahoo or "
             f"--csv FILE for others. Received: symbol={shown(symbol)}"
         )
-    # Imported here: it imports statsmodels, which takes a second.
-    from arch.data import nasdaq, sp500
-
-    table = (sp500 if name == "^GSPC" else nasdaq).load()
+    table = pd.read_csv(_file("sp500" if name == "^GSPC" else "nasdaq"))
     return RawPrices(
         symbol=name,
         source="bundled",
         name=f"the bundled prices of {name}",
         last_day=LAST_DAY,
-        dates=table.index.to_numpy().astype("datetime64[s]"),
+        dates=pd.to_datetime(table["Date"]).to_numpy().astype("datetime64[s]"),
         close=table["Close"].to_numpy(dtype=np.float64),
         open=table["Open"].to_numpy(dtype=np.float64),
     )
+
+
+def _file(name: str) -> Path:
+    """The file that `arch.data.NAME.load` reads. `arch` is not imported: that takes a second."""
+    spec = importlib.util.find_spec("arch")
+    assert spec is not None, "arch is a requirement"
+    assert spec.submodule_search_locations is not None, "arch is a package"
+    return Path(spec.submodule_search_locations[0], "data", name, f"{name}.csv.gz")

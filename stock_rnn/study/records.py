@@ -40,7 +40,8 @@ class Record:
         diverged: the epoch in which the loss diverged, or None.
         epochs: column -> values (m,): one before the first epoch and one after each; NaN
             where nothing was measured.
-        persistence: "train" or "test" -> MSE of persistence, which predicts 0.
+        persistence: "train", "test", and "validation" where examples validate -> MSE of
+            persistence, which predicts 0.
         predictions: "dates", "actual", "predicted" and "predicted_dropout" of the test set,
             flat; empty for runs that diverged or start at a saddle.
         saddle: "lambda_min" in closed form and "radius" of the start; empty unless the run

@@ -69,11 +69,12 @@ def fit(run: Run, config: Config, dataset: StockDataSet) -> None:
     """
     model, trainer = compiled(config, dataset)
     board = RunTensorBoard(run.logs, dataset, config.max_epoch)
+    measured = _curvature(run, config, model, dataset)
     checkpoint = Checkpoint(
         run.checkpoint,
         monitor="val_loss" if config.validation_ratio else "loss",
-        board=board,
-        always_every=config.hessian_every,
+        before=[board.flush, *(each.save for each in measured)],
+        always_every=config.hessian_every if config.hessian_track else 0,
     )
     if run.checkpoint.exists():
         checkpoint.restore(trainer.model)
@@ -87,7 +88,7 @@ def fit(run: Run, config: Config, dataset: StockDataSet) -> None:
         learning_rate_decay(config),
         persistence,
         StopOnDivergence(config.init_learning_rate, first_loss),
-        *(measured := _curvature(run, config, model, dataset)),
+        *measured,
         *_sharpness(run, config, model, measured),
         *_gradients(run, config, dataset, board),
         History(str(run.history)),
@@ -108,6 +109,8 @@ def fit(run: Run, config: Config, dataset: StockDataSet) -> None:
         finally:
             interrupt.restore()
             board.close()
+            for each in measured:
+                each.save()
     if interrupt.asked:
         raise KeyboardInterrupt
     if checkpoint.epoch < config.max_epoch:
@@ -211,7 +214,7 @@ def _curvature(
     if config.has_kinks:
         _log.info(
             "--activation %s has a kink: products with the Hessian are not checked, and no "
-            "eigenvalue is called certain",
+            "sign of an eigenvalue is called resolved",
             config.activation,
         )
     _, labels = dataset.curvature_sample(config.hessian_samples)
@@ -225,6 +228,7 @@ def _curvature(
             tol=config.hessian_tol,
             log_dir=run.logs / "hessian",
             spectrum_path=run.spectrum,
+            save_always=False,
             split=config.hessian_split,
             verify="float64" if config.hessian_verify else None,
             check=not config.has_kinks,

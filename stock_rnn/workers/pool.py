@@ -86,6 +86,12 @@ def dask_cluster(address: str, function: Callable[..., Any]) -> Iterator[Submit]
     except ImportError:
         raise UserError("--scheduler needs Dask: pip install -e '.[cluster]'") from None
     try:
+        # First: a client of an address that cannot be read prints a traceback where it ends.
+        distributed.comm.get_address_host_port(address)
+    except ValueError as error:
+        wanted = "--scheduler must be an address such as tcp://HOST:8786"
+        raise UserError(f"{wanted}: {error}. Received: {address!r}") from error
+    try:
         client = distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
         raise UserError(f"no Dask scheduler answers at {address}: {error}") from error

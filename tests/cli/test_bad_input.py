@@ -246,7 +246,8 @@ def test_landscape_refuses_what_it_cannot_do(name, folder, run_here):
     [
         ("train.py", *TRAIN["unknown flag"]),
         ("train.py", ["--csv", "negative.csv"], "line 9"),
-        ("evaluate.py", *EVALUATE["corrupt model"]),
+        # It loads TensorFlow.
+        pytest.param("evaluate.py", *EVALUATE["corrupt model"], marks=pytest.mark.zoo),
     ],
 )
 def test_a_real_process_ends_the_same_way(script, words, named, folder, run_script):

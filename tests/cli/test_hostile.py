@@ -240,6 +240,22 @@ def test_a_run_in_another_state_is_told(change, named, words, folder, refused):
     assert "damaged" not in refused(words, named)
 
 
+@pytest.mark.parametrize("command", ["evaluate", "landscape"])
+def test_what_a_killed_command_left_is_removed_once_nobody_can_still_write_it(
+    command, folder, answer
+):
+    run = folder / "models" / "small"
+    left, recent = run / ".tmp-left.json", run / ".tmp-recent.json"
+    for part in (left, recent):
+        part.write_text("{")
+    hours_ago = time.time() - 2 * 3600
+    os.utime(left, (hours_ago, hours_ago))
+    # It ends before it loads the network.
+    refused = {"evaluate": ["--csv", "absent.csv"], "landscape": ["--model", "worst"]}
+    assert answer([command, "small", *refused[command]])[0] == 2
+    assert (left.exists(), recent.exists()) == (False, True)
+
+
 # Real processes.
 
 

@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 from matplotlib.image import imread
 
+pytestmark = pytest.mark.pictures
+
 QUICK = ("--max-epoch", 2, "--lstm-size", 4, "--period", "2y")
 NAME = "GSPC_rmsprop_lstm4x1_epoch2_seed0_period-2y"
 

@@ -9,10 +9,13 @@ import scipy.integrate
 
 from stock_rnn.curvature import figures
 from stock_rnn.curvature.algorithms.density import spectral_density
-from stock_rnn.curvature.algorithms.extreme import ExtremeEigenpairs, extreme_eigenpairs
+from stock_rnn.curvature.algorithms.eigenpairs import ExtremeEigenpairs
+from stock_rnn.curvature.algorithms.extreme import extreme_eigenpairs
 from stock_rnn.curvature.analysis.critical_point import KINDS
 from stock_rnn.curvature.analysis.landscape import LossSlice
 from stock_rnn.curvature.tracking.measurement import Measurement
+
+pytestmark = pytest.mark.pictures
 
 
 def measurement(epoch, low, high, kind):

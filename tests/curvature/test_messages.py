@@ -13,7 +13,9 @@ from stock_rnn.curvature import (
     HessianCallback,
     HessianOperator,
     NonFiniteError,
+    RestrictedOperator,
     SecondDerivativeError,
+    block_heterogeneity,
     exact_hessian,
     exact_spectrum,
     extreme_eigenpairs,
@@ -83,6 +85,27 @@ def test_a_block_can_be_preconditioned():
     np.testing.assert_allclose(
         found.gradient(), whole.gradient()[:16] / np.sqrt(found.diagonal), rtol=1e-6
     )
+
+
+def test_what_knows_no_model_has_no_layers_and_no_preconditioner():
+    with pytest.raises(TypeError, match="Layers are those of") as error:
+        block_heterogeneity(np.eye(4))
+    one_sentence(error, "pass blocks=", "Received: ndarray")
+    block = RestrictedOperator(RestrictedOperator(np.eye(4), [0, 1, 2]), [0, 1])
+    with pytest.raises(TypeError, match="Keras model's variables") as error:
+        preconditioned(block, keras.optimizers.SGD(0.1))
+    one_sentence(error, "Received: a block of a ndarray")
+
+
+@pytest.mark.parametrize("batch_size", [None, 2])
+def test_data_that_are_masked_altogether_have_no_spectrum(batch_size):
+    net = keras.Sequential([keras.Input((2, 3)), layers.Masking(), layers.Dense(1)])
+    nothing, y = np.zeros((4, 2, 3)), np.ones((4, 2, 1))
+    hessian = HessianOperator(net, "mse", nothing, y, batch_size=batch_size, check=False)
+    for ask in (lambda: hessian @ np.eye(4), lambda: extreme_eigenpairs(hessian)):
+        with pytest.raises(ValueError, match="keep no entry") as error:
+            ask()
+        one_sentence(error, "no mean loss")
 
 
 class Recomputes(layers.Layer):

@@ -20,6 +20,8 @@ from stock_rnn.forecasting.tables import comparison_rows, score_rows
 from stock_rnn.training.runs import read_record
 from tests.browser import WIDTHS, look_at
 
+pytestmark = pytest.mark.pictures
+
 
 @pytest.fixture(scope="module")
 def copied(small_run, tmp_path_factory):

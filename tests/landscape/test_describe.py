@@ -24,6 +24,8 @@ from stock_rnn.training.runs.kept_weights import read_weights
 from stock_rnn.training.second_order import network_of
 from stock_rnn.training.train import train
 
+pytestmark = pytest.mark.pictures
+
 GRID = 5
 
 

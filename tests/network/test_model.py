@@ -1,12 +1,9 @@
-import os
-
 import keras
 import numpy as np
 import pytest
 
 from stock_rnn.curvature import HessianOperator
 from stock_rnn.network import LAST_OUTPUT, LayerNormalization, build_model
-from tests.conftest import ROOT
 
 
 def sigmoid(x):
@@ -109,38 +106,6 @@ def test_tf1_initial_weights():
 def test_the_last_output_has_the_same_name_for_every_cell(cell, keep_prob):
     model = build_model(num_steps=2, num_layers=2, lstm_size=4, cell=cell, keep_prob=keep_prob)
     assert model.get_layer(LAST_OUTPUT).output.shape == (None, 4)
-
-
-def test_a_saved_model_loads_in_a_fresh_process_and_the_default_without_this_package(tmp_path):
-    import subprocess
-    import sys
-
-    plain = build_model(num_steps=3, num_layers=2, lstm_size=4, init="tf1")
-    own = build_model(
-        num_steps=3, num_layers=2, lstm_size=4, cell="tt-lstm", norm="layer", forget_bias=2.0
-    )
-    other = build_model(num_steps=3, lstm_size=4, norm="batch", forget_bias=2.0, activation="elu")
-    models = (plain, own, other)
-    for number, model in enumerate(models):
-        model.save(tmp_path / f"{number}.keras")
-    code = """
-import keras, numpy, sys
-def value(number):
-    model = keras.saving.load_model(f"{number}.keras", safe_mode=True)
-    return float(model(numpy.ones((1, 3, 1)))[0, 0])
-print(value(0), "stock_rnn" in sys.modules)
-import stock_rnn.network
-print(value(1), value(2))
-"""
-    answer = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path, capture_output=True, text=True, check=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    first, imported, *others = answer.stdout.split()
-    assert imported == "False"
-    for found, model in zip([first, *others], models, strict=True):
-        assert float(found) == pytest.approx(float(model(np.ones((1, 3, 1)))[0, 0]), rel=1e-6)
 
 
 def test_the_lectures_parameter_counts():

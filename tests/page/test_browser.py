@@ -4,6 +4,8 @@ import pytest
 
 from tests.browser import find_chromium, look_at
 
+pytestmark = pytest.mark.pictures
+
 FAULTS = {
     "the page is": "<p style='width: 50rem'>wide</p>",
     "overflows: p": "<div style='overflow: hidden'><p style='width: 50rem'>wide</p></div>",

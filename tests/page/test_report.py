@@ -10,6 +10,8 @@ import pytest
 from stock_rnn.curvature.palette import new_figure
 from stock_rnn.page import Command, Picture, Section, Table, inline_svg, render_page, write_page
 
+pytestmark = pytest.mark.pictures
+
 HOSTILE = "<script>alert('&\"')</script>{{ sentence }}"
 
 

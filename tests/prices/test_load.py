@@ -3,10 +3,12 @@ import sys
 
 import numpy as np
 import pytest
+from arch.data import nasdaq, sp500
 
 from stock_rnn.config import Config
 from stock_rnn.errors import UserError
 from stock_rnn.prices import BUNDLED_SYMBOLS, load_prices, yahoo
+from stock_rnn.prices.bundled import read_bundled
 
 
 @pytest.fixture
@@ -44,6 +46,14 @@ def test_the_bundled_prices_are_twenty_years_of_trading_days(symbol, first, last
     assert prices.dates.dtype == "datetime64[s]"
     assert prices.open is not None
     assert (prices.source, prices.dropped) == ("bundled", 0)
+
+
+@pytest.mark.parametrize(("symbol", "data"), [("^GSPC", sp500), ("^IXIC", nasdaq)])
+def test_the_bundled_prices_are_those_that_arch_loads(symbol, data):
+    raw, table = read_bundled(symbol), data.load()
+    np.testing.assert_array_equal(raw.dates, table.index.to_numpy().astype("datetime64[s]"))
+    np.testing.assert_array_equal(raw.close, table["Close"])
+    np.testing.assert_array_equal(raw.open, table["Open"])
 
 
 def test_the_default_is_the_last_five_bundled_years(no_yahoo):
@@ -141,7 +151,8 @@ def test_prices_import_neither_tensorflow_nor_the_libraries_of_other_sources():
     program = (
         "import sys, stock_rnn.prices as p\n"
         f"p.load_prices({BUNDLED_SYMBOLS[0]!r})\n"
-        "print([m for m in ('tensorflow', 'keras', 'yfinance', 'curl_cffi') if m in sys.modules])"
+        "slow = ('tensorflow', 'keras', 'yfinance', 'curl_cffi', 'arch', 'statsmodels', 'scipy')\n"
+        "print([m for m in slow if m in sys.modules])"
     )
     ran = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True

@@ -1,6 +1,4 @@
 import logging
-import subprocess
-import sys
 import threading
 import time
 import warnings
@@ -379,15 +377,3 @@ def test_dates_before_1970_are_read(server):
     prices = load("OLD", start="1960-01-01", end="1960-12-31")
     assert days_of(prices)[0] == "1960-01-04"
     np.testing.assert_array_equal(prices.close, [5, 6, 7, 8, 9])
-
-
-def test_it_works_after_tensorflow_is_loaded():
-    # TensorFlow's libcurl has no HTTP/2.
-    code = (
-        "import tensorflow; from stock_rnn.prices import yahoo; from curl_cffi import Curl; "
-        "print(Curl().version().decode())"
-    )
-    answer = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert "nghttp2" in answer.stdout

@@ -26,6 +26,8 @@ from stock_rnn.surface.surfaces import (
     surface_of,
 )
 
+pytestmark = pytest.mark.pictures
+
 LECTURE = ("gd", "momentum", "adagrad", "rmsprop", "adam")
 
 

@@ -279,11 +279,11 @@ def wait_for_epoch(folder, epoch, process):
 @pytest.mark.slow
 def test_a_run_killed_at_any_moment_and_resumed_ends_in_the_same_bits(tmp_path):
     # Adam has all the state that an optimizer may have.
-    words = ["--period", "1y", "--max-epoch", "32", "--lstm-size", "4", "--optimizer", "adam"]
+    words = ["--period", "1y", "--max-epoch", "16", "--lstm-size", "4", "--optimizer", "adam"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     killed.mkdir()
     # In this process, which has TensorFlow already.
-    config = Config(period="1y", max_epoch=32, lstm_size=4, optimizer="adam")
+    config = Config(period="1y", max_epoch=16, lstm_size=4, optimizer="adam")
     train(config, run_name="r", models_dir=whole / "models", logs_dir=whole / "logs")
     for epoch, pause in [(5, 0.007)]:
         process = start(killed, *words)
@@ -304,7 +304,7 @@ def test_a_run_killed_at_any_moment_and_resumed_ends_in_the_same_bits(tmp_path):
     ]
     pd.testing.assert_frame_equal(*histories, check_exact=True)
     spectra = [load_measurements(f / "models/r/spectrum.npz") for f in (whole, killed)]
-    assert [m.epoch for m in spectra[0]] == list(range(33))
+    assert [m.epoch for m in spectra[0]] == list(range(17))
     for one, other in zip(*spectra, strict=True):
         np.testing.assert_array_equal(one.extremes.eigenvalues, other.extremes.eigenvalues)
 

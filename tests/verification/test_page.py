@@ -13,6 +13,8 @@ from verification import _laws, _page
 from verification.__main__ import NAMES, main
 from verification._frame import Result, Row, number, short
 
+pytestmark = pytest.mark.pictures
+
 ROWS = (
     Row("|good|", 2.0, 2.05, 0.1, 0.012),
     Row("bad", 1.0, 1.5, 0.1),

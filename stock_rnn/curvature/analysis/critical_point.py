@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stock_rnn.curvature.algorithms.extreme import ExtremeEigenpairs
+from stock_rnn.curvature.algorithms.eigenpairs import ExtremeEigenpairs
 
 #: The kinds of point; a kind's place is its code (for a chart).
 KINDS = ("undecided", "descending", "strict saddle", "flat", "near local minimum")

@@ -12,7 +12,12 @@ from scipy.spatial.distance import squareform
 from scipy.special import ndtr, rel_entr
 
 from stock_rnn.curvature.algorithms.density import spectral_density
-from stock_rnn.curvature.operators.blocks import RestrictedOperator, layer_blocks
+from stock_rnn.curvature.operators.blocks import (
+    Indices,
+    RestrictedOperator,
+    has_blocks,
+    layer_blocks,
+)
 from stock_rnn.curvature.operators.protocol import Array, SymmetricOperator, is_verified
 
 Axis = Literal["linear", "log"]
@@ -87,6 +92,7 @@ def block_heterogeneity(
 
     Raises:
         ValueError: fewer than two blocks, or an impossible axis or width.
+        TypeError: no blocks, and an operator that knows no layers.
 
     Example:
 
@@ -97,7 +103,7 @@ def block_heterogeneity(
         raise ValueError(f"axis must be 'linear' or 'log'. Received: {axis=}")
     if not 0.0 < width < 1.0:
         raise ValueError(f"width must lie between 0 and 1. Received: {width=}")
-    chosen = layer_blocks(op) if blocks is None else dict(blocks)  # type: ignore[arg-type]
+    chosen = _layers(op) if blocks is None else dict(blocks)
     if len(chosen) < 2:
         raise ValueError(f"Two blocks or more are compared. Received: {list(chosen)}")
     spectra = {
@@ -122,6 +128,15 @@ def block_heterogeneity(
         matvecs=matvecs,
         verified=is_verified(op),
     )
+
+
+def _layers(op: SymmetricOperator) -> dict[str, Indices]:
+    if not has_blocks(op):
+        raise TypeError(
+            "Layers are those of a HessianOperator: pass blocks=..., names and their indices. "
+            f"Received: {type(op).__name__}"
+        )
+    return layer_blocks(op)
 
 
 def _spectrum(

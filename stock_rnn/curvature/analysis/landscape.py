@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stock_rnn.curvature.algorithms.extreme import ExtremeEigenpairs
+from stock_rnn.curvature.algorithms.eigenpairs import ExtremeEigenpairs
 from stock_rnn.curvature.algorithms.lanczos import lanczos_tridiagonal
 from stock_rnn.curvature.operators.protocol import (
     LossOperator,

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stock_rnn.curvature.algorithms.eigenpairs import ExtremeEigenpairs
 from stock_rnn.curvature.algorithms.estimate import Estimate
-from stock_rnn.curvature.algorithms.extreme import ExtremeEigenpairs, extreme_eigenpairs
+from stock_rnn.curvature.algorithms.extreme import extreme_eigenpairs
 from stock_rnn.curvature.operators.data import as_arrays, count_examples, take_rows
 from stock_rnn.curvature.operators.protocol import SymmetricOperator
 

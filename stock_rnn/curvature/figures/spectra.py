@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from stock_rnn.curvature.algorithms.band_lanczos import NEGLIGIBLE_SHARE
 from stock_rnn.curvature.algorithms.density import SpectralDensity
+from stock_rnn.curvature.algorithms.eigenpairs import ExtremeEigenpairs
 from stock_rnn.curvature.algorithms.estimate import Estimate
-from stock_rnn.curvature.algorithms.extreme import NEGLIGIBLE_SHARE, ExtremeEigenpairs
 from stock_rnn.curvature.analysis.critical_point import KINDS
 from stock_rnn.curvature.analysis.landscape import LossSlice
 from stock_rnn.curvature.operators.protocol import Array

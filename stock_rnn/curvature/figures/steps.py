@@ -11,25 +11,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from stock_rnn.curvature import palette
+from stock_rnn.curvature.algorithms.eigenpairs import Eigenpairs
 from stock_rnn.curvature.algorithms.estimate import Estimate
-from stock_rnn.curvature.algorithms.extreme import Eigenpairs
 from stock_rnn.curvature.operators.protocol import Array
-from stock_rnn.curvature.palette import (
-    BLACK,
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PURPLE,
-    SKY_BLUE,
-    VERMILION,
-    add_title,
-    new_figure,
-)
 from stock_rnn.curvature.tracking.steps import StepMeasurement
 
 # The first eigenvalue stands out, and so do the next two from the rest.
-_COLORS = (VERMILION, ORANGE, SKY_BLUE)
+_COLORS = (palette.VERMILION, palette.ORANGE, palette.SKY_BLUE)
 
 # A range of so many times its lower end asks for a logarithmic scale.
 _WIDE = 30
@@ -57,17 +46,17 @@ def steps_figure(measurements: Sequence[StepMeasurement], *, title: str = "") ->
         raise ValueError("There is no measurement to draw. Received: measurements=[]")
     raw_differs = any(m.seen is not None and not _same(m.seen, m.raw) for m in rows)
     heights = (1.2, 3.0, *((2.0,) if raw_differs else ()), 1.8)
-    figure = new_figure(9, 1.4 * sum(heights))
+    figure = palette.new_figure(9, 1.4 * sum(heights))
     panels = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
     steps = np.array([m.step for m in rows])
-    panels[0].plot(steps, [m.loss for m in rows], color=GREY, lw=1.4)
+    panels[0].plot(steps, [m.loss for m in rows], color=palette.GREY, lw=1.4)
     panels[0].set(ylabel="loss,\ndropout off", yscale="log")
     # Where D is 1 the raw ones are what the optimizer sees, the starting point's included.
     seen = (lambda m: m.seen) if raw_differs else (lambda m: m.raw)
     _draw_eigenvalues(panels[1], rows, seen)
     _draw_batches(panels[1], rows)
     line = [m.line for m in rows]
-    panels[1].plot(steps, line, color=BLACK, ls="--", lw=1.2, label="stability line")
+    panels[1].plot(steps, line, color=palette.BLACK, ls="--", lw=1.2, label="stability line")
     panels[1].set_ylabel("eigenvalues as the\noptimizer sees them")
     if raw_differs:
         _draw_eigenvalues(panels[2], rows, lambda m: m.raw)
@@ -81,7 +70,7 @@ def steps_figure(measurements: Sequence[StepMeasurement], *, title: str = "") ->
         axes.grid(alpha=0.3)
     for axes in panels[1:]:
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize="small")
-    add_title(figure, title)
+    palette.add_title(figure, title)
     return figure
 
 
@@ -98,7 +87,7 @@ def _draw_eigenvalues(
             steps,
             np.array([pairs.eigenvalues[k] for _, pairs in found]),
             np.array([pairs.residuals[k] + pairs.rounding for _, pairs in found]),
-            color=_COLORS[k] if k < len(_COLORS) else GREY,
+            color=_COLORS[k] if k < len(_COLORS) else palette.GREY,
             lw=1.6 if k == 0 else 1.0,
             capsize=2,
             elinewidth=0.8,
@@ -114,8 +103,13 @@ def _draw_batches(axes: Axes, rows: Sequence[StepMeasurement]) -> None:
         return
     steps = np.array([step for step, _ in found])
     for color, marker, name, estimates in (
-        (BLUE, "s", "batch sharpness", [b.sharpness for _, b in found]),
-        (PURPLE, "v", "mean $\\lambda_1$ of batches", [b.mean_lambda_max for _, b in found]),
+        (palette.BLUE, "s", "batch sharpness", [b.sharpness for _, b in found]),
+        (
+            palette.PURPLE,
+            "v",
+            "mean $\\lambda_1$ of batches",
+            [b.mean_lambda_max for _, b in found],
+        ),
     ):
         values, errors = _columns(estimates)
         style: dict[str, Any] = {"ls": ":", "lw": 1.2, "ms": 4, "capsize": 2, "elinewidth": 0.8}
@@ -132,11 +126,16 @@ def _draw_shares(axes: Axes, rows: Sequence[StepMeasurement]) -> None:
     steps = np.array([m.step for m in rows])
     track = len(rows[0].raw.eigenvalues)
     curves = (
-        (f"gradient in top {track}", VERMILION, "-", [m.gradient.top for m in rows]),
-        (f"update in top {track}", BLUE, "-", [m.update.top for m in rows]),
-        ("gradient in negative", VERMILION, ":", [m.gradient.negative for m in rows]),
-        ("update in negative", BLUE, ":", [m.update.negative for m in rows]),
-        ("overlap with the last", GREEN, "--", [np.mean(np.cos(m.drift) ** 2) for m in rows]),
+        (f"gradient in top {track}", palette.VERMILION, "-", [m.gradient.top for m in rows]),
+        (f"update in top {track}", palette.BLUE, "-", [m.update.top for m in rows]),
+        ("gradient in negative", palette.VERMILION, ":", [m.gradient.negative for m in rows]),
+        ("update in negative", palette.BLUE, ":", [m.update.negative for m in rows]),
+        (
+            "overlap with the last",
+            palette.GREEN,
+            "--",
+            [np.mean(np.cos(m.drift) ** 2) for m in rows],
+        ),
     )
     for name, color, style, values in curves:
         if np.isfinite(values).any():

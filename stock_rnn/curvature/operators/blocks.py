@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 import keras
 import numpy as np
@@ -21,6 +21,7 @@ from stock_rnn.curvature.operators.protocol import (
     float64_operator,
     is_verified,
     loss_operator,
+    product_error,
     relative_rounding,
     run_routine,
 )
@@ -38,6 +39,11 @@ class HasBlocks(Protocol):
     model: keras.Model
     variables: list[keras.Variable]
     blocks: Mapping[str, slice]
+
+
+def has_blocks(operator: object) -> TypeGuard[HasBlocks]:
+    """Whether an operator knows which variables its vectors are made of."""
+    return all(hasattr(operator, name) for name in ("model", "variables", "blocks"))
 
 
 class RestrictedOperator(Operator):
@@ -60,14 +66,18 @@ class RestrictedOperator(Operator):
         self.shape = (len(self.indices), len(self.indices))
 
     @property
-    def relative_rounding(self) -> float:  # type: ignore[override]
+    def relative_rounding(self) -> float:
         """That of A; relative to ‖A‖ and not to the block's own norm."""
         return relative_rounding(self.operator)
 
     @property
-    def verified(self) -> bool:  # type: ignore[override]
+    def verified(self) -> bool:
         """Whether A is."""
         return is_verified(self.operator)
+
+    def product_error(self, norm: float) -> float:
+        """That of A, of whose products these are parts; `norm` is about the block's own."""
+        return product_error(self.operator, norm)
 
     def __matmul__(self, vectors: Array, /) -> Array:
         """A[S, S] v for v of shape (|S|,) or (|S|, k)."""
@@ -102,6 +112,20 @@ class RestrictedOperator(Operator):
     def loss_at(self, displacement: Array) -> float:
         """L(θ + E displacement), for a displacement of shape (|S|,)."""
         return loss_operator(self.operator).loss_at(self.embed(displacement))
+
+
+def blocks_of(variables: Sequence[keras.Variable]) -> dict[str, slice]:
+    """Where each variable lies in θ, by its path; a repeated path gets a number."""
+    blocks: dict[str, slice] = {}
+    start = 0
+    for variable in variables:
+        name, k = variable.path, 1
+        while name in blocks:
+            k += 1
+            name = f"{variable.path}#{k}"
+        blocks[name] = slice(start, start + int(np.prod(variable.shape)))
+        start = blocks[name].stop
+    return blocks
 
 
 def select_variables(model: keras.Model, select: Any) -> list[keras.Variable]:

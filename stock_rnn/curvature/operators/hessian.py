@@ -6,7 +6,7 @@ import contextlib
 import copy
 import logging
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -18,12 +18,13 @@ from stock_rnn.curvature.operators.batch_loss import BatchLoss
 from stock_rnn.curvature.operators.batches import halves
 from stock_rnn.curvature.operators.blocks import (
     RestrictedOperator,
+    blocks_of,
     select_indices,
     select_variables,
 )
 from stock_rnn.curvature.operators.data_sets import is_data_set, make_batches
 from stock_rnn.curvature.operators.errors import NonFiniteError
-from stock_rnn.curvature.operators.many_losses import AT_ONCE, trace_many_losses
+from stock_rnn.curvature.operators.losses import Losses, nonzero, warn_of_no_mean
 from stock_rnn.curvature.operators.operator import Operator
 from stock_rnn.curvature.operators.precision import (
     check_precision,
@@ -38,8 +39,9 @@ from stock_rnn.curvature.operators.protocol import (
     Result,
     adapt_routine,
     answer_routine,
+    column_by_column,
 )
-from stock_rnn.curvature.operators.replicas import OnBatch, Replicas
+from stock_rnn.curvature.operators.replicas import Replicas
 from stock_rnn.curvature.operators.session import ParameterVector, ProductSession
 from stock_rnn.curvature.operators.verification import verify_session
 
@@ -101,7 +103,7 @@ class HessianOperator(Operator):
             layer, a glob on `variable.path`, or a sequence of variables. Then H is the
             diagonal block that belongs to them.
         check: Whether to compare a product at the first use. Without it the operator
-            stays unverified, and no result of it is certified.
+            stays unverified, and no sign is called resolved or certified.
         strategy: A `tf.distribute` strategy in whose scope the model was built: each of its
             replicas takes its rows of every micro-batch of arrays (see
             `stock_rnn.curvature.operators.replicas`). With several workers all of them make
@@ -113,7 +115,6 @@ class HessianOperator(Operator):
         examples: How many examples L is the mean over.
         blocks: Where each variable lies in θ, by its path.
         products: H v so far, those of the check not counted.
-        traces: TensorFlow graphs built so far: one for products, one for the loss.
 
     Raises:
         ValueError: No data or variables, arrays of unequal lengths, a data set that shuffles
@@ -171,10 +172,10 @@ class HessianOperator(Operator):
         self._batch_loss = self._loss_type(model, loss, self._given.parts_of, loss_weights)
         self._theta = ParameterVector(self.variables)
         self.parameters = self._theta.size
-        self.blocks: Mapping[str, slice] = MappingProxyType(_blocks(self.variables))
+        self.blocks: Mapping[str, slice] = MappingProxyType(blocks_of(self.variables))
         self.shape = (self.parameters, self.parameters)
         self.products = 0
-        self.traces = 0
+        self._product_traces = 0
         self._loss = loss
         # For operators that come of this one.
         self._options: dict[str, Any] = {
@@ -192,15 +193,13 @@ class HessianOperator(Operator):
         self._verified = False
         self._session: ProductSession | None = None
         self._family: dict[Any, HessianOperator] = {}  # by what a graph is built for
-        self._loss_graph: Callable[..., Any] | None = None
-        self._many_losses_graph: Callable[..., Any] | None = None
         self._float64: HessianOperator | None = None
         self._compute_in(needed_type(model))
 
     # What is known of it
 
     @property
-    def relative_rounding(self) -> float:  # type: ignore[override]
+    def relative_rounding(self) -> float:
         """‖error of H v‖ / (‖H‖ ‖v‖): 8 ε of the narrowest type on the way to the gradient.
 
         Measured on LSTMs of normalized data; see the tests.
@@ -208,10 +207,15 @@ class HessianOperator(Operator):
         return 8 * float(np.finfo(self._prepared().scan.narrowest.as_numpy_dtype).eps)
 
     @property
-    def verified(self) -> bool:  # type: ignore[override]
+    def verified(self) -> bool:
         """Whether a product was compared with a difference of the gradient, and agreed."""
         self._prepared()
         return self._verified
+
+    @property
+    def traces(self) -> int:
+        """TensorFlow graphs built so far: one for products, one for the loss."""
+        return self._product_traces + self._losses.traces
 
     @property
     def measures_one_batch(self) -> bool:
@@ -242,12 +246,7 @@ class HessianOperator(Operator):
         Raises:
             ValueError: a displacement of another shape.
         """
-        if np.shape(displacement) != (self.parameters,):
-            raise ValueError(
-                f"The displacement must be ({self.parameters},). "
-                f"Received: shape={np.shape(displacement)}"
-            )
-        return self._loss_over(self._batches(), displacement)
+        return self._losses.at(self._batches(), self._data.spec, displacement)
 
     def losses_at(self, displacements: Array) -> Array:
         """L(θ + d) for each row d of (k, n), as `loss_at`: float64 (k,); many are faster at once.
@@ -255,27 +254,7 @@ class HessianOperator(Operator):
         Raises:
             ValueError: displacements of another shape.
         """
-        rows = np.asarray(displacements, np.float64)
-        if rows.ndim != 2 or rows.shape[1] != self.parameters:
-            raise ValueError(
-                f"The displacements must be (k, {self.parameters}). Received: shape={rows.shape}"
-            )
-        if self._replicas is not None:
-            return np.array([self.loss_at(row) for row in rows])
-        if self._many_losses_graph is None:
-            self.traces += 1
-            self._many_losses_graph = trace_many_losses(
-                self._batch_loss, self._theta, self._data.spec
-            )
-        total, weights = np.zeros(len(rows)), np.zeros(len(rows))
-        for batch in self._batches():
-            for first in range(0, len(rows), AT_ONCE):
-                part = slice(first, first + AT_ONCE)
-                found = self._many_losses_graph(batch, tf.constant(rows[part]))
-                losses, counts = (np.asarray(of, np.float64) for of in found)
-                total[part] += losses * counts
-                weights[part] += counts
-        return np.asarray(total / _nonzero(weights))
+        return self._losses.at_many(self._batches, self._data.spec, displacements)
 
     def gradient(self) -> Array:
         """∂L/∂θ, float64 of shape (n,)."""
@@ -304,10 +283,11 @@ class HessianOperator(Operator):
         def keep_result(loss: float, gradient: Array) -> MatvecRoutine[None]:
             routine = make_routine(loss, gradient)
             del gradient  # Not to be held here while products are made.
-            results.append((yield from adapt_routine(routine, _column_by_column)))
+            results.append((yield from adapt_routine(routine, column_by_column)))
 
-        _, products = self._prepared().converse(self.first_batch(), keep_result)
+        count, products = self._prepared().converse(self.first_batch(), keep_result)
         self.products += products
+        nonzero(count)
         return results[0]
 
     def prepare(self) -> None:
@@ -350,8 +330,8 @@ class HessianOperator(Operator):
             return self
         if self._float64 is None:
             made = copy.copy(self)
-            made.products = made.traces = 0
-            made._session = made._loss_graph = made._many_losses_graph = None
+            made.products = made._product_traces = 0
+            made._session = None
             made._family, made._verified = {}, False
             made._check = self._options["check"]
             made._compute_in(tf.float64)
@@ -407,7 +387,7 @@ class HessianOperator(Operator):
         columns = vectors.reshape(self.parameters, -1)
         for batch in self._batches():
             here = (
-                _derivatives(session, batch, columns)
+                session.derivatives(batch, columns)
                 if self._replicas is None
                 else self._replicas.derivatives(batch, columns)
             )
@@ -417,19 +397,7 @@ class HessianOperator(Operator):
             products += here.count * here.products.reshape(vectors.shape)
         # Every micro-batch makes them anew; to the caller it is one product a vector.
         self.products += columns.shape[1]
-        return loss / _nonzero(total), gradient / total, products / total
-
-    def _loss_over(self, batches: Iterable[Any], displacement: Array) -> float:
-        pairs = [self._loss_and_count(batch, displacement) for batch in batches]
-        losses, counts = (np.array([float(pair[k]) for pair in pairs]) for k in (0, 1))
-        return float(losses @ counts / _nonzero(float(counts.sum())))
-
-    def _loss_and_count(self, batch: Any, displacement: Array) -> Any:
-        if self._replicas is not None:
-            return self._replicas.loss(batch, displacement)
-        if self._loss_graph is None:
-            self._loss_graph = self._trace_loss()
-        return self._loss_graph(batch, tf.constant(displacement, tf.float64))
+        return loss / nonzero(total), gradient / total, products / total
 
     @property
     def _in_one_call(self) -> bool:
@@ -461,6 +429,7 @@ class HessianOperator(Operator):
             self._batch_loss = loss_in_type(self._batch_loss, dtype)
             self._theta = ParameterVector(self.variables, dtype)
         self._replicas = self._spread()
+        self._losses = Losses(self._batch_loss, self._theta, self._replicas)
 
     def _prepared(self) -> ProductSession:
         if self._session is None:
@@ -482,7 +451,7 @@ class HessianOperator(Operator):
         return self._session
 
     def _trace_products(self) -> ProductSession:
-        self.traces += 1
+        self._product_traces += 1
         session = self._session_type(self._batch_loss, self._theta, self._data.signature())
         if self._type is not None:
             check_precision(session, self.model, self._type)
@@ -498,79 +467,18 @@ class HessianOperator(Operator):
         """What a graph of products is built for."""
         return repr(self._data.signature()), self._data.parts_of
 
-    def _trace_loss(self) -> Callable[..., Any]:
-        self.traces += 1
-
-        def loss(batch: Any, displacement: tf.Tensor) -> Any:
-            return self._batch_loss(self.variables, self._theta.displaced(displacement), batch)
-
-        displacement = tf.TensorSpec([self.parameters], tf.float64)
-        function = tf.function(loss, autograph=False)
-        return function.get_concrete_function(self._data.spec, displacement)
-
     def _check_batches(self) -> None:
         """Warn of a loss that is no mean over examples, where there are several batches."""
         if self._data.number == 1 or self.batch_size < 2:
             return
         at = np.zeros(self.parameters)
-        together = self._loss_over(self._batches(), at)
-        apart = self._loss_over(halves(self._batches()), at)
-        if abs(together - apart) > 1e-4 * abs(together):
-            of_data_set = (
-                f"The Hessian is that of {together:.6g}, which evaluate reports for these batches "
-                "of the data set; pass arrays for that of all examples in one batch."
-            )
-            of_arrays = (
-                f"So the Hessian depends on batch_size={self.batch_size}. Pass "
-                f"batch_size={self.examples} for all in one."
-            )
-            warnings.warn(
-                f"The loss is no mean over examples: batches of at most {self.batch_size} have the "
-                f"loss {together:.6g} on average, halves of them {apart:.6g}. "
-                f"{of_arrays if self.measures_one_batch else of_data_set}",
-                stacklevel=2,
-            )
-
-
-def _derivatives(session: ProductSession, batch: Any, columns: Array) -> OnBatch:
-    found: list[Any] = []
-
-    def ask(loss: float, gradient: Array) -> MatvecRoutine[None]:
-        found.extend((loss, gradient))
-        found.append((yield from _column_by_column(columns)))
-
-    count, _ = session.converse(batch, ask)
-    return OnBatch(count, *found)
-
-
-def _column_by_column(vectors: Array) -> MatvecRoutine[Array]:
-    """The products with (n,) or (n, k), asked for one vector (n,) at a time."""
-    if vectors.ndim == 1:
-        return (yield vectors)
-    products = np.empty_like(vectors, np.float64)
-    for k, column in enumerate(vectors.T):
-        products[:, k] = yield column
-    return products
-
-
-def _nonzero(count: Any) -> Any:
-    if not np.all(count):
-        raise ValueError("Masks or weights keep no entry of the data: there is no mean loss.")
-    return count
-
-
-def _blocks(variables: Sequence[keras.Variable]) -> dict[str, slice]:
-    """Where each variable lies in θ, by its path; a repeated path gets a number."""
-    blocks: dict[str, slice] = {}
-    start = 0
-    for variable in variables:
-        name, k = variable.path, 1
-        while name in blocks:
-            k += 1
-            name = f"{variable.path}#{k}"
-        blocks[name] = slice(start, start + int(np.prod(variable.shape)))
-        start = blocks[name].stop
-    return blocks
+        spec = self._data.spec
+        warn_of_no_mean(
+            self._losses.at(self._batches(), spec, at),
+            self._losses.at(halves(self._batches()), spec, at),
+            batch_size=self.batch_size,
+            examples=self.examples if self.measures_one_batch else None,
+        )
 
 
 def _check_model(model: keras.Model) -> None:
@@ -583,7 +491,7 @@ def _warn_of_unreached(variables: Sequence[keras.Variable]) -> None:
         names = ", ".join(v.path for v in variables)
         warnings.warn(
             f"No gradient of the loss reaches {names}: their rows and columns of the Hessian "
-            "are zero, and nothing is certified. If the loss does not depend on them, leave them "
-            "out by variables=...",
+            "are zero, and no sign is called resolved or certified. If the loss does not depend on "
+            "them, leave them out by variables=...",
             stacklevel=2,
         )

@@ -28,14 +28,14 @@ class Operator:
     """Base class: a symmetric matrix with sum, scale and shift.
 
     A + B, A - B, 2 * A, -A and A.shifted(σ) = A + σI are operators again, where B is
-    an operator or a plain matrix. A subclass defines `shape` and `__matmul__`. SciPy's
-    iterative routines take an operator as it is: `scipy.sparse.linalg.eigsh(A)`.
+    an operator or a plain matrix. A subclass defines `shape` and `__matmul__`, and
+    `relative_rounding` and `verified` where they differ, each as a property or an attribute of
+    the class. SciPy's iterative routines take an operator as it is:
+    `scipy.sparse.linalg.eigsh(A)`.
 
     Attributes:
+        shape: (n, n).
         dtype: float64, that of the products.
-        relative_rounding: ‖error of A v‖ / (‖A‖ ‖v‖).
-        verified: Whether the products were compared with differences of the gradient.
-            A matrix that is given, and not differentiated, needs no such check.
     """
 
     # NumPy leaves `matrix + operator` to the operator.
@@ -43,8 +43,19 @@ class Operator:
 
     shape: tuple[int, int]
     dtype: np.dtype[np.float64] = np.dtype(np.float64)
-    relative_rounding: float = FLOAT64_ROUNDING
-    verified: bool = True
+
+    @property
+    def relative_rounding(self) -> float:
+        """‖error of A v‖ / (‖A‖ ‖v‖); that of float64."""
+        return FLOAT64_ROUNDING
+
+    @property
+    def verified(self) -> bool:
+        """Whether the products were compared with differences of the gradient.
+
+        A matrix that is given, and not differentiated, needs no such check.
+        """
+        return True
 
     def __matmul__(self, vectors: Array, /) -> Array:
         """A @ v for float64 v of shape (n,) or (n, k); the same shape."""
@@ -129,12 +140,17 @@ class LinearCombination(Operator):
         self.terms = tuple(terms)
         self.shift = float(shift)
         self.shape = (n := sizes.pop(), n)
-        self.relative_rounding = max(relative_rounding(operator) for _, operator in terms)
+        self._relative_rounding = max(relative_rounding(operator) for _, operator in terms)
         # The largest ‖Aᵢ v‖ / ‖v‖ so far: from below, close to ‖Aᵢ‖ once a search has run.
         self._norms = np.zeros(len(self.terms))
 
     @property
-    def verified(self) -> bool:  # type: ignore[override]
+    def relative_rounding(self) -> float:
+        """The largest of the terms'."""
+        return self._relative_rounding
+
+    @property
+    def verified(self) -> bool:
         """Whether all the terms are."""
         return all(is_verified(operator) for _, operator in self.terms)
 

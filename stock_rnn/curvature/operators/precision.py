@@ -38,7 +38,7 @@ _HAND_ON = frozenset(
         *("Gather", "GatherV2", "GatherNd", "ConcatV2", "Pack", "Unpack", "Split", "SplitV"),
         *("Tile", "BroadcastTo", "Fill", "ZerosLike", "OnesLike", "Pad", "PadV2", "ReverseV2"),
         *("OneHot", "Select", "SelectV2", "TensorListStack", "TensorListGetItem"),
-        *("TensorListConcatV2"),
+        "TensorListConcatV2",
         # Their bodies are searched by themselves.
         *("While", "StatelessWhile", "If", "StatelessIf", "Case", "StatelessCase"),
         *("PartitionedCall", "StatefulPartitionedCall"),
@@ -51,8 +51,12 @@ _OPAQUE = frozenset({"PyFunc", "EagerPyFunc", "PyFuncStateless"})
 
 @contextlib.contextmanager
 def computed_in(model: keras.Model, dtype: tf.DType) -> Iterator[None]:
-    """The model's layers compute in this type in the block; its variables stay as they are."""
-    layers = all_layers(model)
+    """The model's layers compute in this type in the block; its variables stay as they are.
+
+    Layers of integers and text (`Hashing`) are left alone. For one thread: another one that
+    calls the model meanwhile would compute in this type too.
+    """
+    layers = [layer for layer in all_layers(model) if _is_floating(layer)]
     policies = [layer.dtype_policy for layer in layers]
     try:
         for layer in layers:
@@ -75,9 +79,16 @@ def needed_type(model: keras.Model) -> tf.DType | None:
                 "Second derivatives need variables of float32 or float64: load the weights into "
                 f"a model of one of them. Received: {variable.path!r} of {variable.dtype}"
             )
-    if all(_is_wide(layer.dtype_policy.compute_dtype) for layer in all_layers(model)):
+    floating = filter(_is_floating, all_layers(model))
+    if all(_is_wide(layer.dtype_policy.compute_dtype) for layer in floating):
         return None
     return _widest(model)
+
+
+def _is_floating(layer: keras.layers.Layer) -> bool:
+    """Whether a layer computes in a floating type; None: in that of its inputs."""
+    dtype = layer.dtype_policy.compute_dtype
+    return dtype is None or bool(tf.as_dtype(dtype).is_floating)
 
 
 def _is_wide(dtype: str) -> bool:
@@ -101,7 +112,8 @@ def loss_in_type(batch_loss: BatchLoss, dtype: tf.DType) -> BatchLoss:
     if not isinstance(made, _LossInType):
         own = type(batch_loss)
         made.__class__ = type(f"{own.__name__}InType", (_LossInType, own), {})
-    made.dtype = dtype  # type: ignore[attr-defined]
+    assert isinstance(made, _LossInType)
+    made.dtype = dtype
     return made
 
 

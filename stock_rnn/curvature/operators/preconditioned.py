@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 import keras
 import numpy as np
@@ -74,6 +74,7 @@ class PreconditionedOperator(Operator):
 
     def __post_init__(self) -> None:
         n = dimension(self.operator)
+        object.__setattr__(self, "shape", (n, n))
         if self.diagonal.shape != (n,):
             raise ValueError(f"D must be ({n},). Received: shape={self.diagonal.shape}")
         if not np.all(np.isfinite(self.diagonal) & (self.diagonal > 0.0)):
@@ -83,12 +84,7 @@ class PreconditionedOperator(Operator):
             )
 
     @property
-    def shape(self) -> tuple[int, int]:  # type: ignore[override]
-        """(n, n)."""
-        return self.diagonal.size, self.diagonal.size
-
-    @property
-    def relative_rounding(self) -> float:  # type: ignore[override]
+    def relative_rounding(self) -> float:
         """That of A.
 
         In the worst case scaling makes it worse, by up to max D / min D; where it was
@@ -97,7 +93,7 @@ class PreconditionedOperator(Operator):
         return relative_rounding(self.operator)
 
     @property
-    def verified(self) -> bool:  # type: ignore[override]
+    def verified(self) -> bool:
         """Whether A is."""
         return is_verified(self.operator)
 
@@ -175,6 +171,7 @@ def preconditioned(
             overrides a method that the formula describes (`update_step`, `apply`,
             `apply_gradients`); one that is not built, or does not
             train one of the variables; Adam and its kin before their first step, where v̂ is 0/0.
+        TypeError: for a block of a matrix that is not one of a model's variables.
 
     Example: plain SGD sees the Hessian itself.
 
@@ -182,7 +179,12 @@ def preconditioned(
     array([1., 1., ...])
     """
     if isinstance(op, RestrictedOperator):
-        whole = preconditioned(op.operator, optimizer)  # type: ignore[arg-type]
+        if not _is_of_model(op.operator):
+            raise TypeError(
+                "The optimizer's D is that of a Keras model's variables: a block must be one of "
+                f"their Hessian. Received: a block of a {type(op.operator).__name__}"
+            )
+        whole = preconditioned(op.operator, optimizer)
         return PreconditionedOperator(op, whole.diagonal[op.indices])
     formula = rule_of(optimizer).diagonal
     _warn_of_other_steps(optimizer, op.variables)
@@ -196,6 +198,10 @@ def preconditioned(
             )
         parts.append(np.broadcast_to(part, tuple(variable.shape)).ravel())
     return PreconditionedOperator(op, np.concatenate(parts))
+
+
+def _is_of_model(operator: SymmetricOperator) -> TypeGuard[ModelOperator | RestrictedOperator]:
+    return isinstance(operator, RestrictedOperator) or hasattr(operator, "variables")
 
 
 def stability_line(optimizer: keras.Optimizer) -> float:

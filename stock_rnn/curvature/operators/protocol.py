@@ -14,7 +14,7 @@ and one backward pass.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeGuard, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,6 +93,16 @@ def adapt_routine(
         return stop.value
 
 
+def column_by_column(vectors: Array) -> MatvecRoutine[Array]:
+    """The products with (n,) or (n, k), asked for one vector (n,) at a time."""
+    if vectors.ndim == 1:
+        return (yield vectors)
+    products = np.empty_like(vectors, np.float64)
+    for k, column in enumerate(vectors.T):
+        products[:, k] = yield column
+    return products
+
+
 def dimension(operator: SymmetricOperator) -> int:
     """n of an n × n matrix.
 
@@ -121,12 +131,16 @@ def loss_operator(operator: SymmetricOperator) -> LossOperator:
     Raises:
         TypeError: It does not.
     """
-    if not hasattr(operator, "loss_at"):
+    if not _knows_loss(operator):
         raise TypeError(
             "The loss and its gradient need an operator that knows them. "
             f"Received: {type(operator).__name__}"
         )
-    return operator  # type: ignore[return-value]
+    return operator
+
+
+def _knows_loss(operator: SymmetricOperator) -> TypeGuard[LossOperator]:
+    return hasattr(operator, "loss_at")
 
 
 def relative_rounding(operator: SymmetricOperator) -> float:

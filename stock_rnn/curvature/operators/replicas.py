@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -14,17 +13,7 @@ import tensorflow as tf
 from stock_rnn.curvature.operators.batch_loss import BatchLoss
 from stock_rnn.curvature.operators.errors import ReplicaLostError
 from stock_rnn.curvature.operators.protocol import Array
-from stock_rnn.curvature.operators.session import ParameterVector, differentiate_along
-
-
-@dataclass(frozen=True)
-class OnBatch:
-    """A loss and its derivatives on one micro-batch; means over what it counts."""
-
-    count: float  # see `BatchLoss`
-    loss: float
-    gradient: Array  # (n,) float64
-    products: Array  # H V, (n, k) float64
+from stock_rnn.curvature.operators.session import OnBatch, ParameterVector, differentiate_along
 
 
 class Replicas:
@@ -57,8 +46,9 @@ class Replicas:
     def loss(self, batch: Any, displacement: Array) -> tuple[float, float]:
         """L(θ + displacement) of a micro-batch, and its count."""
         with _one_line_of_lost_workers():
-            count, loss = self._sum_losses(*self._shards(batch), tf.constant(displacement))
-        return float(loss) / float(count), float(count)
+            sums = self._sum_losses(*self._shards(batch), tf.constant(displacement, tf.float64))
+        count, loss = map(float, sums)
+        return loss / _divisor(count), count
 
     def derivatives(self, batch: Any, columns: Array) -> OnBatch:
         """The loss, the gradient and the products with columns (n, k) on a micro-batch."""
@@ -69,7 +59,8 @@ class Replicas:
             products = [self._sum_products(*shards, vector).numpy() for vector in vectors]
         count, loss, gradient = sums
         made = np.array(products, np.float64).reshape(columns.T.shape).T
-        return OnBatch(float(count), float(loss / count), gradient / count, made / count)
+        by = _divisor(float(count))
+        return OnBatch(float(count), float(loss) / by, gradient / by, made / by)
 
     def _shards(self, batch: Any) -> tuple[Any, Any]:
         """Each replica's rows, and whether it has any: one without is lent the first row."""
@@ -134,6 +125,11 @@ class Replicas:
     def _summed(self, local: Any, *of: Any) -> list[tf.Tensor]:
         found = self.strategy.run(local, args=of)
         return [self.strategy.reduce("SUM", part, axis=None) for part in found]
+
+
+def _divisor(count: float) -> float:
+    """A count, or 1 where nothing counts: all sums are then zero."""
+    return count or 1.0
 
 
 def _weighted(count: tf.Tensor, *parts: tf.Tensor) -> list[tf.Tensor]:

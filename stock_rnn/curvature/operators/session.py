@@ -38,7 +38,12 @@ from stock_rnn.curvature.operators.graph_scan import (
     scan_gradient,
 )
 from stock_rnn.curvature.operators.heap import keep_freed_memory
-from stock_rnn.curvature.operators.protocol import Array, MatvecRoutine, all_finite
+from stock_rnn.curvature.operators.protocol import (
+    Array,
+    MatvecRoutine,
+    all_finite,
+    column_by_column,
+)
 
 # What the operation that hands a product to Python is called in the graph.
 ASK = "ask_python"
@@ -94,6 +99,16 @@ class Derivatives:
     product: Callable[[tf.Tensor], tf.Tensor]  # v -> A v, both (n,)
 
 
+@dataclass(frozen=True)
+class OnBatch:
+    """A loss and its derivatives on one micro-batch; means over what it counts."""
+
+    count: float  # see `BatchLoss`
+    loss: float
+    gradient: Array  # (n,) float64
+    products: Array  # H V, (n, k) float64
+
+
 class ProductSession:
     """The TensorFlow graph that differentiates a loss on one micro-batch and multiplies.
 
@@ -142,7 +157,7 @@ class ProductSession:
 
         Raises:
             NonFiniteError: The gradient or a product is not finite.
-        SecondDerivativeError: A function in the graph has none.
+            SecondDerivativeError: A function in the graph has none.
         """
         routine: list[MatvecRoutine[None]] = []
 
@@ -175,6 +190,21 @@ class ProductSession:
         if self._failure is not None:
             raise self._failure
         return float(count), int(products)
+
+    def derivatives(self, batch: Any, columns: Array) -> OnBatch:
+        """The loss, the gradient and the products with columns (n, k) on a micro-batch.
+
+        Raises:
+            NonFiniteError, SecondDerivativeError: As `converse`.
+        """
+        found: list[Any] = []
+
+        def ask(loss: float, gradient: Array) -> MatvecRoutine[None]:
+            found.extend((loss, gradient))
+            found.append((yield from column_by_column(columns)))
+
+        count, _ = self.converse(batch, ask)
+        return OnBatch(count, *found)
 
     def _ask_python(self, loss: Any, vector: Any) -> tuple[np.bool_, Any]:
         """Give a product to the routine; return whether it asks for another, and the vector."""

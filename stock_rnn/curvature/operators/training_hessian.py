@@ -84,8 +84,7 @@ class TrainingHessian(HessianOperator):
         )
         self.draw = draw
         self._draws = itertools.count(draw + 1)
-        self._drawn = tf.Variable(draw, dtype=tf.int64, trainable=False)
-        self._batch_loss.drawn = self._drawn  # type: ignore[attr-defined]
+        self._read_draw(tf.Variable(draw, dtype=tf.int64, trainable=False))
 
     @classmethod
     def of(cls, hessian: HessianOperator, x: Any, y: Any, **options: Any) -> TrainingHessian:
@@ -126,10 +125,18 @@ class TrainingHessian(HessianOperator):
             check=self._check,
             draw=next(self._draws) if draw is None else draw,
         )
+        if self._type != other._type:
+            other._compute_in(self._type)
         # Those that share a graph share what it reads.
-        other._family, other._draws, other._drawn = self._family, self._draws, self._drawn
-        other._batch_loss.drawn = self._drawn  # type: ignore[attr-defined]
+        other._family, other._draws = self._family, self._draws
+        other._read_draw(self._drawn)
         return other
+
+    def _read_draw(self, drawn: tf.Variable) -> None:
+        """Let the loss move its masks on by this variable's number, which each pass sets."""
+        self._drawn = drawn
+        assert isinstance(self._batch_loss, _TrainingLoss)
+        self._batch_loss.drawn = drawn
 
     def _batches(self) -> Iterator[Any]:
         self._drawn.assign(self.draw)

@@ -14,7 +14,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from stock_rnn.curvature.algorithms.extreme import Verify, check_verify, with_replaced_vector
+from stock_rnn.curvature.algorithms.eigenpairs import with_replaced_vector
+from stock_rnn.curvature.algorithms.extreme import Verify, check_verify
 from stock_rnn.curvature.keras_private import compiled_loss_weights
 from stock_rnn.curvature.operators.blocks import select_variables
 from stock_rnn.curvature.operators.data_sets import make_batches
@@ -27,7 +28,6 @@ from stock_rnn.curvature.tracking.fit_watch import FitWatch, compare_losses
 from stock_rnn.curvature.tracking.measurement import (
     BOUND_SCALARS,
     HISTOGRAM,
-    KEPT_VECTORS,
     KIND,
     SCALARS,
     SHARE,
@@ -97,6 +97,8 @@ class HessianCallback(keras.callbacks.Callback):
             and a line in the log says so.
         log_dir: Where TensorBoard's event files go.
         spectrum_path: The .npz that keeps all measurements.
+        save_always: Write that file after each measurement. If not, when `save` is called, by
+            who saves the model so that both are of one epoch, and when training ends.
         eps, gamma: How small a gradient norm counts as zero, and how large a curvature
             counts, when the point is classified; see `classify_critical_point`. When
             None, 1e-2 of the gradient norm and 1e-3 of the larger |λ| of the first
@@ -133,6 +135,7 @@ class HessianCallback(keras.callbacks.Callback):
         max_share: float | None = None,
         log_dir: str | os.PathLike[str] | None = None,
         spectrum_path: str | os.PathLike[str] | None = None,
+        save_always: bool = True,
         eps: float | None = None,
         gamma: float | None = None,
         split: bool = False,
@@ -158,6 +161,8 @@ class HessianCallback(keras.callbacks.Callback):
         self.max_share = max_share
         self.log_dir = None if log_dir is None else Path(log_dir)
         self.spectrum_path = None if spectrum_path is None else Path(spectrum_path)
+        self.save_always = save_always
+        self._saved_epoch: int | None = None  # of the last row in the file
         self.eps, self.gamma = eps, gamma
         self.seed = seed
         self.measurements: list[Measurement] = []
@@ -249,11 +254,27 @@ class HessianCallback(keras.callbacks.Callback):
             logs.update({f"{self.name}_{key}": value for key, value in values.items()})
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Close the event file."""
+        """Write what is not written yet, and close the event file."""
+        self.save()
         self._end_watch(None)
         if self._events is not None:
             self._events.close()
             self._events = None
+
+    def save(self) -> None:
+        """Write the measurements to `spectrum_path`, if there are new ones.
+
+        The file has the vectors of its last row and of the row that was last at the save
+        before: a search can go on from either.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if self.spectrum_path is None or not self.measurements:
+            return
+        if (last := self.measurements[-1].epoch) != self._saved_epoch:
+            save_measurements(self.spectrum_path, self.measurements)
+            self._saved_epoch = last
 
     # What they do
 
@@ -292,6 +313,7 @@ class HessianCallback(keras.callbacks.Callback):
         # After epoch 0 the weights are those that the row was measured at; at 0 they
         # may have been drawn anew.
         self.measurements = [m for m in self.measurements if m.epoch <= epoch and epoch]
+        self._saved_epoch = self.measurements[-1].epoch if self.measurements else None
         self._operator.prepare()
         if self.verify is not None:
             self._operator.in_float64()  # Now, and not after an epoch.
@@ -326,15 +348,14 @@ class HessianCallback(keras.callbacks.Callback):
             _log.warning("Loss or gradient are not finite after %d epochs.", epoch)
         else:
             found = self._with_residual_term(self._classified(found), cold=cold)
-        self.measurements = [
-            *map(without_vectors, self.measurements[: 1 - KEPT_VECTORS]),
-            *self.measurements[1 - KEPT_VECTORS :],
-            found,
-        ]
+        # A search goes on from the last vectors; a resumed training from those in the file.
+        saved = self._saved_epoch
+        earlier = [m if m.epoch == saved else without_vectors(m) for m in self.measurements]
+        self.measurements = [*earlier, found]
         if self.log_dir is not None:
             self._write_summaries(found)
-        if self.spectrum_path is not None:
-            save_measurements(self.spectrum_path, self.measurements)
+        if self.save_always:
+            self.save()
         return found
 
     def _with_residual_term(self, found: Measurement, *, cold: bool) -> Measurement:

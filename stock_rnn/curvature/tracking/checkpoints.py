@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from stock_rnn.curvature.algorithms.density import SpectralDensity, spectral_density
-from stock_rnn.curvature.algorithms.extreme import ExtremeEigenpairs, with_replaced_vector
+from stock_rnn.curvature.algorithms.eigenpairs import ExtremeEigenpairs, with_replaced_vector
 from stock_rnn.curvature.operators.batch_loss import BatchLoss
 from stock_rnn.curvature.operators.data import take_rows
 from stock_rnn.curvature.operators.hessian import HessianOperator
@@ -282,11 +282,11 @@ class _Watched(Operator):
         self.parameters = operator.parameters
 
     @property
-    def relative_rounding(self) -> float:  # type: ignore[override]
+    def relative_rounding(self) -> float:
         return relative_rounding(self._operator)
 
     @property
-    def verified(self) -> bool:  # type: ignore[override]
+    def verified(self) -> bool:
         return self._operator.verified
 
     def product_error(self, norm: float) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from stock_rnn.curvature.algorithms.extreme import ExtremeEigenpairs
+from stock_rnn.curvature.algorithms.eigenpairs import ExtremeEigenpairs
 from stock_rnn.curvature.operators.protocol import MOST_FLOAT64_ROUNDING
 
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from boltons.fileutils import atomic_save
 
+from stock_rnn.curvature.algorithms.eigenpairs import ExtremeEigenpairs
 from stock_rnn.curvature.algorithms.extreme import (
-    ExtremeEigenpairs,
     Verify,
     check_verify,
     extreme_routine,
@@ -29,6 +26,7 @@ from stock_rnn.curvature.analysis.critical_point import (
 from stock_rnn.curvature.operators.errors import NonFiniteError
 from stock_rnn.curvature.operators.protocol import Array, MatvecRoutine, vector_type
 from stock_rnn.curvature.tracking import split
+from stock_rnn.curvature.tracking.array_file import read_arrays, write_arrays
 from stock_rnn.curvature.tracking.ends import ends_of_row, ends_to_arrays
 from stock_rnn.curvature.tracking.split import ResidualTerm
 
@@ -222,6 +220,9 @@ def save_measurements(path: str | os.PathLike[str], measurements: Sequence[Measu
     of the rows vector_rows (kept,), the last ones; format, the version of this layout.
     Where the residual term was measured, also residual_term_...: eigenvalues and residuals
     (m, 2), along_v_min, share, matvecs, seconds and more (m,), vectors (kept, n, 2).
+
+    Raises:
+        OSError: it cannot be written.
     """
     rows = list(measurements)
     ritz = np.full((len(rows), max((len(r.extremes.ritz_values) for r in rows), default=0)), np.nan)
@@ -248,15 +249,7 @@ def save_measurements(path: str | os.PathLike[str], measurements: Sequence[Measu
         "format": np.array(_FORMAT),
         **split.to_arrays([r.residual_term for r in rows], kept),
     }
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = f".{path.name}.{os.getpid()}.part"
-    # In memory first: after a write that failed, NumPy 1 leaves its zip file open, and Python
-    # prints a second error when it is closed.
-    content = io.BytesIO()
-    np.savez(content, **arrays)
-    with atomic_save(str(path), part_file=part, overwrite_part=True) as file:
-        file.write(content.getbuffer())  # type: ignore[union-attr]
+    write_arrays(path, arrays)
 
 
 def _or_zeros(extremes: ExtremeEigenpairs) -> Array:
@@ -271,16 +264,9 @@ def load_measurements(path: str | os.PathLike[str]) -> list[Measurement]:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError, KeyError: It is something else.
+        ValueError, KeyError: It is something else, damaged, or of a later version.
     """
-    with np.load(path, allow_pickle=False) as file:
-        a = {name: file[name] for name in file.files}
-    version = int(a.get("format", 1))
-    if version > _FORMAT:
-        raise ValueError(
-            f"{path} has format {version}, and this version of the package reads up to "
-            f"{_FORMAT}: upgrade it."
-        )
+    a = read_arrays(path, _FORMAT)
     rows = len(a["epochs"])
     a = {
         "asymmetry": np.full(rows, np.nan),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -256,6 +256,7 @@ class SharpnessCallback(keras.callbacks.Callback):
         step = self._step()
         if step and not self.measurements and self.path and self.path.exists():
             self.measurements = load_steps(self.path)
+            _check_track(self.measurements, self.track, self.path)
         self.measurements = [m for m in self.measurements if m.step <= step and step]
         if self._measured not in (None, self.operator):  # Vectors of another model or loss.
             self.measurements = [m.without_vectors() for m in self.measurements]
@@ -335,6 +336,15 @@ class SharpnessCallback(keras.callbacks.Callback):
                 text = f"{words[key]} Step k: after k steps of the optimizer."
                 self._events.scalar(f"{self.name}/{key}", found.step, value, text)
         self._events.flush()
+
+
+def _check_track(measurements: Sequence[StepMeasurement], track: int, path: Path) -> None:
+    """Refuse the measurements of another number of eigenvalues: one file holds one number."""
+    if measurements and (known := len(measurements[-1].raw.eigenvalues)) != track:
+        raise ValueError(
+            f"{path} has measurements of the {known} largest eigenvalues, and cannot be continued "
+            f"with another number: give track={known}, or another path. Received: {track=}"
+        )
 
 
 def _check_choices(

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from stock_rnn.curvature.algorithms.extreme import ExtremeEigenpairs, extreme_eigenpairs
+from stock_rnn.curvature.algorithms.eigenpairs import ExtremeEigenpairs
+from stock_rnn.curvature.algorithms.extreme import extreme_eigenpairs
 from stock_rnn.curvature.operators.protocol import SymmetricOperator
 from stock_rnn.curvature.tracking.ends import ends_of_row, ends_to_arrays
 

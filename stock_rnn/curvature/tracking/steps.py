@@ -10,7 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from stock_rnn.curvature.algorithms.extreme import Eigenpairs, top_eigenpairs
+from stock_rnn.curvature.algorithms.eigenpairs import Eigenpairs
+from stock_rnn.curvature.algorithms.extreme import top_eigenpairs
 from stock_rnn.curvature.analysis.batches import BatchEstimates, batch_curvature
 from stock_rnn.curvature.analysis.landscape import negative_subspace_share
 from stock_rnn.curvature.analysis.subspaces import subspace_drift, subspace_share

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from boltons.fileutils import atomic_save
 
+from stock_rnn.curvature.algorithms.eigenpairs import Eigenpairs
 from stock_rnn.curvature.algorithms.estimate import Estimate
-from stock_rnn.curvature.algorithms.extreme import Eigenpairs
 from stock_rnn.curvature.analysis.batches import BatchEstimates
+from stock_rnn.curvature.tracking.array_file import read_arrays, write_arrays
 from stock_rnn.curvature.tracking.measurement import KEPT_VECTORS
 from stock_rnn.curvature.tracking.steps import StepMeasurement, VectorShares
 
@@ -42,6 +40,10 @@ def save_steps(path: str | os.PathLike[str], rows: Sequence[StepMeasurement]) ->
     rows raw_vector_rows and seen_vector_rows, the last ones; batches (m, 6, 3), value, standard
     error and samples of each of `BatchEstimates`; format, the version of this layout.
 
+    Args:
+        path: its folder is made if there is none.
+        rows: all of the same k.
+
     Raises:
         OSError: it cannot be written.
     """
@@ -60,14 +62,7 @@ def save_steps(path: str | os.PathLike[str], rows: Sequence[StepMeasurement]) ->
         ]
     ).reshape(-1, *nan.shape)
     arrays["format"] = np.array(_FORMAT)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = f".{path.name}.{os.getpid()}.part"
-    # In memory first, as in `save_measurements`.
-    content = io.BytesIO()
-    np.savez(content, **arrays)
-    with atomic_save(str(path), part_file=part, overwrite_part=True) as file:
-        file.write(content.getbuffer())  # type: ignore[union-attr]
+    write_arrays(path, arrays)
 
 
 def load_steps(path: str | os.PathLike[str]) -> list[StepMeasurement]:
@@ -75,15 +70,9 @@ def load_steps(path: str | os.PathLike[str]) -> list[StepMeasurement]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError, KeyError: it is something else, or of a later version.
+        ValueError, KeyError: it is something else, damaged, or of a later version.
     """
-    with np.load(path, allow_pickle=False) as file:
-        a = {name: file[name] for name in file.files}
-    if int(a["format"]) > _FORMAT:
-        raise ValueError(
-            f"{path} has format {int(a['format'])}, and this version of the package reads up to "
-            f"{_FORMAT}: upgrade it."
-        )
+    a = read_arrays(path, _FORMAT)
     raw, seen = (_pairs_from_arrays(name, a) for name in ("raw", "seen"))
     rows = []
     for k in range(len(a["step"])):
@@ -109,7 +98,9 @@ def _pairs_to_arrays(prefix: str, rows: Sequence[Eigenpairs | None], track: int)
     kept = [(k, r.vectors) for k, r in enumerate(rows) if r is not None and len(r.vectors)]
     kept = kept[-KEPT_VECTORS:]
     arrays: dict[str, Any] = {
-        name: np.array([nan if r is None else getattr(r, name) for r in rows])
+        name: np.array([nan if r is None else getattr(r, name) for r in rows]).reshape(
+            len(rows), track
+        )
         for name in ("eigenvalues", "residuals")
     }
     for name, kind in _PAIR_NUMBERS.items():
@@ -124,7 +115,7 @@ def _pairs_from_arrays(prefix: str, arrays: Mapping[str, Any]) -> list[Eigenpair
     a = {
         name.removeprefix(f"{prefix}_"): of
         for name, of in arrays.items()
-        if name.startswith(prefix)
+        if name.startswith(f"{prefix}_")
     }
     vectors = dict(zip(a["vector_rows"].tolist(), a["vectors"], strict=True))
     track = a["eigenvalues"].shape[1]

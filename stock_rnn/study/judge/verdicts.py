@@ -37,7 +37,7 @@ class Verdict:
         variant: the procedure that it was judged on.
         verdict: REPRODUCED if the deciding interval lies inside the claim's region,
             NOT_REPRODUCED if it lies outside, else UNDECIDED.
-        value: the statistic over seeds, in its own units; NaN if unknown.
+        value: the statistic over seeds or stretches, in its own units; NaN if unknown.
         interval: (low, high), at 95 %.
         deciding: (low, high), at the confidence at which Holm's method decided, or stopped.
         confidence: of `deciding`.
@@ -46,8 +46,8 @@ class Verdict:
             five: below the region's borders and above them; NaN where none would.
         persistence: whether the forecast of no change lies in the region; None if the
             statistic cannot be computed of it.
-        seeds: number of seeds.
-        values: seed -> statistic.
+        seeds: number of seeds; of stretches where the verdict is about these.
+        values: seed, or name of the stretch -> statistic.
         runs: keys of the records that the values were computed from.
         younger: whether the rule is younger than one of the runs.
         recoded: whether the code of the statistics has changed since one of the runs.
@@ -72,6 +72,11 @@ class Verdict:
     family: int
 
     @property
+    def about(self) -> str:
+        """What the verdict is about: "this stretch" of prices, or "stretches" of them."""
+        return "stretches" if self.claim.rule.get("unit") == "stretches" else "this stretch"
+
+    @property
     def sentence(self) -> str:
         """The verdict and its numbers in words."""
         return _sentence(self)
@@ -87,6 +92,7 @@ class Verdict:
             "report": _finite(self.claim.report),
             "variant": str(self.variant),
             "verdict": self.verdict,
+            "about": self.about,
             "value": _finite(self.value),
             "interval": [_finite(v) for v in self.interval],
             "deciding_interval": [_finite(v) for v in self.deciding],
@@ -263,15 +269,14 @@ def _sentence(verdict: Verdict) -> str:
     claim = verdict.claim
     if verdict.seeds == 0:
         return "Undecided: there are no runs for this claim."
-    words = [f"{verdict.verdict.capitalize()}:"]
-    what = "share of seeds" if claim.scale == "share" else "interquartile mean"
-    plural = "" if verdict.seeds == 1 else "s"
-    words.append(f"over {verdict.seeds} seed{plural} the {what} is {format_number(verdict.value)}")
+    words = _beginning(verdict)
     needed = least_seeds(verdict.confidence)
     if lost := sum(math.isnan(value) for value in verdict.values.values()):
         why = "a run diverged, or ended before the statistic was known"
         words.append(f"and {lost} of them give no number ({why}), so there is no interval;")
-    elif claim.scale != "share" and verdict.seeds < needed:
+    elif verdict.about == "stretches" and math.isnan(verdict.interval[0]):
+        words.append("and there is no interval: they start in one year, or a run diverged;")
+    elif verdict.about == "this stretch" and claim.scale != "share" and verdict.seeds < needed:
         words.append(f"and {needed} are needed to judge {verdict.family} claims at 95 %;")
     else:
         words.append(
@@ -280,6 +285,18 @@ def _sentence(verdict: Verdict) -> str:
         )
     words.append(f"the claim needs {format_region(claim)}.")
     return " ".join(words) + _remarks(verdict)
+
+
+def _beginning(verdict: Verdict) -> list[str]:
+    """The verdict and its value; of the prices of the study unless it says otherwise."""
+    decision, value = verdict.verdict.capitalize(), format_number(verdict.value)
+    plural = "" if verdict.seeds == 1 else "s"
+    if verdict.about == "stretches":
+        what = "geometric mean" if verdict.claim.scale == "log" else "mean"
+        begin = f"over {verdict.seeds} stretch{plural and 'es'} the {what} is {value}"
+        return [f"{decision}, about stretches of prices:", begin]
+    what = "share of seeds" if verdict.claim.scale == "share" else "interquartile mean"
+    return [f"{decision}:", f"over {verdict.seeds} seed{plural} the {what} is {value}"]
 
 
 def _remarks(verdict: Verdict) -> str:

@@ -23,7 +23,7 @@ from typing import Any
 VERSION = 2
 
 #: The registries of the study's further parts, each a family of its own: "tuned-1" and the like.
-PARTS: tuple[str, ...] = ()
+PARTS: tuple[str, ...] = ("tuned-1", "stretches-1", "escape-1")
 
 # What computes statistics and decides, besides the rules.
 _CODE = ("measures.py", "statistics.py")
@@ -92,14 +92,13 @@ def _hash_of_code() -> str:
 
 def _without_words(source: str) -> str:
     """A module's syntax tree without docstrings, as text."""
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            node.body = [at for at in body if not _is_text(at)]  # type: ignore[attr-defined]
+    tree = _WithoutTexts().visit(ast.parse(source))
     # Normalized source rather than a dump, whose fields differ between versions of Python.
     return ast.unparse(ast.fix_missing_locations(tree))
 
 
-def _is_text(node: ast.AST) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+class _WithoutTexts(ast.NodeTransformer):
+    """Leaves out statements that are a constant alone, as docstrings are."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        return None if isinstance(node.value, ast.Constant) else node

@@ -29,7 +29,7 @@ class Losses:
 
     Args:
         model: the network, a chain of layers.
-        dataset: its training and test set.
+        dataset: its training and test set, and its validation set if it has one.
         seed: of the masks.
     """
 
@@ -42,12 +42,14 @@ class Losses:
         self._begin = tf.function(self._run_before, reduce_retracing=True)
         self._end = tf.function(self._run_after, reduce_retracing=True)
         sets = {"train": dataset.train, "test": dataset.test}
+        if len(dataset.validation):
+            sets["validation"] = dataset.validation
         self._x = {name: tf.constant(dataset.inputs(of), tf.float32) for name, of in sets.items()}
         self._y = {name: dataset.labels(of) for name, of in sets.items()}
         self._seed = seed
 
     def measure(self, epoch: int, masks: int) -> dict[str, float]:
-        """Column name -> loss: training and test set, dropout off and on.
+        """Column name -> loss: of every set, dropout off and on.
 
         Args:
             epoch: of the masks.
@@ -63,14 +65,18 @@ class Losses:
 
     def train_loss(self) -> float:
         """The training loss, dropout off."""
-        return self._error("train", self.predict("train"))
+        return self.loss("train")
+
+    def loss(self, name: str) -> float:
+        """The loss of the set "train", "test" or "validation", dropout off."""
+        return self._error(name, self.predict(name))
 
     def predict(self, name: str) -> Array:
-        """Predictions (k, N) of the set "train" or "test", dropout off."""
+        """Predictions (k, N) of the set "train", "test" or "validation", dropout off."""
         return np.asarray(self._forward(self._x[name], training=False), np.float64)
 
     def draws(self, name: str, epoch: int, masks: int) -> Iterator[Array]:
-        """Predictions (k, N) of the set "train" or "test", dropout on; one for each draw."""
+        """Predictions (k, N) of a set, named as for `predict`, dropout on; one for each draw."""
         if not self._dropouts:
             yield self.predict(name)
             return

@@ -5,6 +5,7 @@ Measuring does not change the training.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -74,6 +75,7 @@ class Observer(keras.callbacks.Callback):
         self._steps_per_epoch = steps_per_epoch
         self._saddle, self._objective, self._flow = saddle, objective, flow
         self._before: Array = np.empty(0)
+        self._begun = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Add the first row; keep the weights if the epoch's update will be measured."""
@@ -81,10 +83,14 @@ class Observer(keras.callbacks.Callback):
             self._add_row(0)
         if epoch + 1 in self._task.detailed_epochs:
             self._before = self._weights()
+        self._begun = time.process_time()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Add a row."""
+        seconds = time.process_time() - self._begun
         self._add_row(epoch + 1)
+        if self._task.config.validation_ratio:
+            self.rows[-1]["train_seconds"] = seconds
 
     def _add_row(self, epoch: int) -> None:
         row = {
@@ -113,13 +119,22 @@ class Observer(keras.callbacks.Callback):
         }
 
     def _measured_losses(self, epoch: int) -> dict[str, float]:
-        """Losses at the epochs that are due; draws of masks are costly for several layers."""
+        """Losses at the epochs that are due; draws of masks are costly for several layers.
+
+        Where examples validate, the processor's seconds of each epoch of training are measured
+        too: its steps and the loss that its loop watches, without what is measured here.
+        """
         config = self._task.config
         if self._task.schedule != "decay":
             return {"train_loss": self._losses.train_loss()}
         last = epoch == config.max_epoch
         small = (config.num_layers, config.lstm_size) == NETWORKS[0]
-        if not (small or last or epoch % _LOSSES_EVERY == 0):
+        due = small or last or epoch % _LOSSES_EVERY == 0
+        if config.validation_ratio and not last:
+            # Every epoch, for the time to a target, but without draws of masks.
+            sets = ("train", "validation", "test") if due else ("validation",)
+            return {f"{name}_loss": self._losses.loss(name) for name in sets}
+        if not due:
             return {}
         return self._losses.measure(epoch, MASKS if last or config.num_layers == 1 else 1)
 

@@ -27,6 +27,13 @@ arrow matrix with eigenvalues ±‖c_j‖. So
 a strict saddle, however weakly the residuals are correlated with the past. Labels are of
 one price, N = 1. Dauphin et al. 2014 argue that plain gradient descent stays near such a
 point for about 1/(ε|λ_min|) steps.
+
+With the head's bias frozen at any b, it is no weight, and its row of the Hessian falls away. The
+prediction is b for every example, and each example's gradient vanishes by itself, because h = 0
+and w = 0: mini-batches have no noise there. The residuals b - y have a mean, so the couplings are
+larger than where the bias is free: at the report's first bias of 0.1, c_j is about
+0.2·Σ_t o_T (Π_{s>t} f_s) i_t in the entry of the candidate's bias. All of H is the residual's
+part; it is proportional to the residuals.
 """
 
 from __future__ import annotations
@@ -64,7 +71,9 @@ class Saddle:
         return float(sum(np.sum((w - s) * d) for w, s, d in parts))
 
 
-def constructed_saddle(weights: list[Array], x: Array, y: Array) -> Saddle:
+def constructed_saddle(
+    weights: list[Array], x: Array, y: Array, *, frozen_bias: float | None = None
+) -> Saddle:
     """The saddle with the gates of given weights, as described above.
 
     Args:
@@ -72,6 +81,7 @@ def constructed_saddle(weights: list[Array], x: Array, y: Array) -> Saddle:
             in Keras's order and shapes, float64. They are not changed.
         x: inputs (n, T, 1).
         y: labels (n, 1).
+        frozen_bias: of the head, which is then no weight to be trained; None: the mean label.
 
     Raises:
         ValueError: the network is another one, or the Hessian has no negative eigenvalue.
@@ -86,9 +96,9 @@ def constructed_saddle(weights: list[Array], x: Array, y: Array) -> Saddle:
     candidate = slice(2 * units, 3 * units)
     for part in (kernel, recurrent, bias):
         part[..., candidate] = 0.0
-    head[:], head_bias[:] = 0.0, y.mean()
+    head[:], head_bias[:] = 0.0, y.mean() if frozen_bias is None else frozen_bias
 
-    couplings = _couplings(kernel, bias, units, x, y)
+    couplings = _couplings(kernel, bias, units, x, head_bias - y)
     sizes = np.linalg.norm(couplings, axis=0)
     unit = int(sizes.argmax())
     if not sizes[unit] > 0.0:
@@ -101,8 +111,8 @@ def constructed_saddle(weights: list[Array], x: Array, y: Array) -> Saddle:
     return Saddle(saddle, -float(sizes[unit]), direction)
 
 
-def _couplings(kernel: Array, bias: Array, units: int, x: Array, y: Array) -> Array:
-    """∂²L/∂w_j∂k_j and ∂²L/∂w_j∂β_j of every unit: (2, S)."""
+def _couplings(kernel: Array, bias: Array, units: int, x: Array, residuals: Array) -> Array:
+    """∂²L/∂w_j∂k_j and ∂²L/∂w_j∂β_j of every unit: (2, S); residuals (n, 1): prediction - label."""
     # (n, T, 4S): gates at zero state.
     gates = 1.0 / (1.0 + np.exp(-(x * kernel[0] + bias)))
     entry, forget, _, output = (gates[..., k * units : (k + 1) * units] for k in range(4))
@@ -110,5 +120,5 @@ def _couplings(kernel: Array, bias: Array, units: int, x: Array, y: Array) -> Ar
     kept = np.ones_like(forget)
     kept[:, :-1] = np.cumprod(forget[:, :0:-1], axis=1)[:, ::-1]
     share = output[:, -1:] * kept * entry
-    residual = 2.0 * (y.mean() - y)[:, :, None] / len(y)
-    return np.stack([(residual * share * x).sum((0, 1)), (residual * share).sum((0, 1))])
+    weighted = 2.0 * residuals[:, :, None] / len(residuals)
+    return np.stack([(weighted * share * x).sum((0, 1)), (weighted * share).sum((0, 1))])

@@ -100,7 +100,11 @@ def _run(task: Task, prices: Prices) -> Record:
         epochs=_columns(observer.rows),
         persistence={
             name: float(np.mean((dataset.labels(of) - dataset.persistence(of)) ** 2))
-            for name, of in (("train", dataset.train), ("test", dataset.test))
+            for name, of in (
+                ("train", dataset.train),
+                ("test", dataset.test),
+                *([("validation", dataset.validation)] if len(dataset.validation) else []),
+            )
         },
         predictions=predictions,
         ends=_crossings(losses, predictions, config.max_epoch) if predictions else {},

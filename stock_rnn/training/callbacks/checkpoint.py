@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ import keras
 import numpy as np
 
 from stock_rnn.files import write_arrays
-from stock_rnn.training.callbacks.tensorboard import RunTensorBoard
 from stock_rnn.training.runs.reading import reading
 
 # A kill costs at most the epochs of so many seconds.
@@ -34,10 +34,11 @@ class Checkpoint(keras.callbacks.Callback):
     Args:
         path: an .npz file, replaced at each save.
         monitor: the loss that the best epoch has least of: "loss" or "val_loss".
-        board: its event files are written first.
+        before: called before each save, to write other files of the same epoch: event
+            files, measurements.
         always_every: save after every so many epochs in any case; 0: by time only. The
-            file of a `HessianCallback` has the eigenvectors of its last measurements only,
-            so an epoch that is measured is saved.
+            file of a `SharpnessCallback` has the eigenvectors of its last steps only,
+            so an epoch that it measures is saved.
 
     Attributes:
         epoch: epochs done, as of the last one that ended.
@@ -49,7 +50,7 @@ class Checkpoint(keras.callbacks.Callback):
         path: Path,
         *,
         monitor: str = "loss",
-        board: RunTensorBoard | None = None,
+        before: Sequence[Callable[[], None]] = (),
         always_every: int = 0,
     ) -> None:
         super().__init__()
@@ -57,7 +58,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.epoch = self.best_epoch = 0
         self.best_loss = np.inf
         self.best_weights: list[np.ndarray] = []
-        self._monitor, self._board, self._always_every = monitor, board, always_every
+        self._monitor, self._before, self._always_every = monitor, before, always_every
         self._saved_epoch, self._saved_at = 0, -np.inf
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
@@ -77,8 +78,8 @@ class Checkpoint(keras.callbacks.Callback):
             self._save()
 
     def _save(self) -> None:
-        if self._board is not None:
-            self._board.flush()
+        for write in self._before:
+            write()
         best = {"epoch": self.best_epoch, "loss": self.best_loss}
         arrays: dict[str, Any] = {"epoch": self.epoch}
         arrays |= {f"best_{name}": value for name, value in best.items()}

@@ -11,13 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse.linalg import LinearOperator
 
+from stock_rnn.curvature.algorithms.band_lanczos import _kept
+from stock_rnn.curvature.algorithms.eigenpairs import ExtremeEigenpairs, with_replaced_vector
 from stock_rnn.curvature.algorithms.extreme import (
-    ExtremeEigenpairs,
-    _kept,
     extreme_eigenpairs,
     extreme_routine,
     top_eigenpairs,
-    with_replaced_vector,
 )
 from stock_rnn.curvature.operators.errors import NonFiniteError
 from tests.curvature.cases import Counted, symmetric

@@ -4,11 +4,8 @@ import numpy as np
 import pytest
 
 from stock_rnn.curvature.algorithms import krylov
-from stock_rnn.curvature.algorithms.extreme import (
-    BASIS_BYTES,
-    _krylov_space,
-    extreme_eigenpairs,
-)
+from stock_rnn.curvature.algorithms.band_lanczos import BASIS_BYTES, krylov_space
+from stock_rnn.curvature.algorithms.extreme import extreme_eigenpairs
 from stock_rnn.curvature.algorithms.krylov import KrylovSpace
 from stock_rnn.curvature.operators.protocol import all_finite, vector_type
 
@@ -122,9 +119,9 @@ def test_ends_from_a_basis_of_float32_are_as_exact_as_the_products():
 def test_as_many_vectors_are_kept_as_memory_has_room_for(monkeypatch, n, kind, expected):
     made = []
     monkeypatch.setattr(
-        "stock_rnn.curvature.algorithms.extreme.KrylovSpace", lambda *args: made.append(args)
+        "stock_rnn.curvature.algorithms.band_lanczos.KrylovSpace", lambda *args: made.append(args)
     )
-    _krylov_space(n, [None], None, None, None, 96, kind)
+    krylov_space(n, [None], None, None, None, 96, kind)
     assert made[0][3] == expected
 
 

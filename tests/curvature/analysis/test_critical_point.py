@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stock_rnn.curvature.algorithms.extreme import ExtremeEigenpairs
+from stock_rnn.curvature.algorithms.eigenpairs import ExtremeEigenpairs
 from stock_rnn.curvature.analysis.critical_point import (
     KINDS,
     classify_critical_point,

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from stock_rnn.curvature.algorithms.extreme import ExtremeEigenpairs
+from stock_rnn.curvature.algorithms.eigenpairs import ExtremeEigenpairs
 from stock_rnn.curvature.analysis.resampling import (
     bootstrap_indices,
     leave_out_indices,

@@ -4,7 +4,12 @@ import keras
 import numpy as np
 import pytest
 
-from stock_rnn.curvature import HessianOperator, LinearCombination, extreme_eigenpairs
+from stock_rnn.curvature import (
+    HessianOperator,
+    LinearCombination,
+    RestrictedOperator,
+    extreme_eigenpairs,
+)
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(7, 3)), RNG.normal(size=(7, 1))
@@ -79,3 +84,12 @@ def test_operators_of_two_sizes_and_infinite_factors_are_refused():
         LinearCombination([(1.0, np.eye(2)), (1.0, np.eye(3))])
     with pytest.raises(ValueError, match="finite"):
         LinearCombination([(np.inf, np.eye(2))])
+
+
+def test_a_block_of_terms_that_cancel_keeps_the_rounding_of_the_terms():
+    large = 1e3 * np.eye(6)
+    difference = LinearCombination(
+        [(1.0, Rounded(large + symmetric(6, 1), 1e-6)), (-1.0, Rounded(large, 1e-6))]
+    )
+    found = extreme_eigenpairs(RestrictedOperator(difference, np.arange(4)))
+    assert found.rounding == pytest.approx(2e-3, rel=0.1)

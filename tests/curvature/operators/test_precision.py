@@ -15,6 +15,7 @@ from stock_rnn.curvature import (
     exact_hessian,
     preconditioned,
 )
+from stock_rnn.curvature.operators.precision import computed_in, needed_type
 from stock_rnn.curvature.operators.protocol import float64_operator
 from tests.curvature.cases import draw
 from tests.curvature.zoo.judge import precision
@@ -147,6 +148,21 @@ class HasConstant(layers.Layer):
         return inputs * tf.constant(2.0, tf.float32)
 
 
+class HasPieces(layers.Layer):
+    """Puts data of float32 together, which rounds nothing."""
+
+    def call(self, inputs):
+        pieces = tf.TensorArray(tf.float32, 2, element_shape=[None], infer_shape=False)
+        pieces = pieces.write(0, tf.constant([1.0])).write(1, tf.constant([2.0]))
+        return inputs * tf.cast(tf.reshape(pieces.concat(), [2]), inputs.dtype)
+
+
+def test_arrays_that_are_put_together_round_nothing():
+    model = build("float32", lambda: [layers.Dense(2), HasPieces()])
+    exact = HessianOperator(model, "mse", X, Y, check=False).in_float64()
+    assert exact.relative_rounding < 1e-14
+
+
 @pytest.mark.parametrize("culprit", [InFloat32, InLoop, GradientInFloat32, InPython, HasConstant])
 def test_what_does_not_compute_in_float64_is_said_by_name(culprit):
     model = build("float32", lambda: [layers.Dense(2), culprit(name="culprit")])
@@ -194,7 +210,9 @@ def test_mixed_precision_is_computed_in_float32(policy):
 
 
 def test_fishers_matrix_of_a_model_in_mixed_precision():
-    ends = lambda: [layers.Flatten(), layers.Dense(3), layers.Activation("sigmoid")]  # noqa: E731
+    def ends():
+        return [layers.Flatten(), layers.Dense(3), layers.Activation("sigmoid")]
+
     model, same = build("mixed_float16", ends), build("float32", ends)
     same.set_weights(model.get_weights())
     labels = (Y > 0).astype(np.float32)
@@ -212,6 +230,16 @@ def test_mixed_precision_that_casts_by_itself_is_refused():
     model = build("mixed_float16", lambda: [layers.Dense(2), Half(name="half")])
     with pytest.raises(PrecisionError, match=r"float32.*'half'.*Cast"):
         HessianOperator(model, "mse", X, Y) @ np.zeros(model.count_params())
+
+
+def test_layers_of_integers_are_no_mixed_precision():
+    codes = keras.Input((1,), dtype="int64")
+    hashed = layers.Hashing(5)
+    rows = layers.Flatten()(layers.Embedding(5, 2)(hashed(codes)))
+    model = keras.Model(codes, layers.Dense(1)(rows))
+    assert needed_type(model) is None
+    with computed_in(model, tf.float64):
+        assert (hashed.compute_dtype, model.layers[-1].compute_dtype) == ("int64", "float64")
 
 
 def test_variables_of_16_bits_are_refused_by_name():

@@ -6,8 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
+import numpy as np
 import pytest
+import tensorflow as tf
 
+from stock_rnn.curvature import HessianOperator
 from tests.conftest import ROOT
 
 SCRIPT = Path(__file__).with_name("several_devices.py")
@@ -39,6 +43,22 @@ def free_ports():
     for each in sockets:
         each.close()
     return ports
+
+
+def test_rows_that_are_masked_altogether_count_nothing():
+    strategy = tf.distribute.OneDeviceStrategy("CPU:0")
+    with strategy.scope():
+        stack = [keras.layers.Masking(), keras.layers.Dense(1)]
+        model = keras.Sequential([keras.Input((2, 2)), *stack])
+    x = np.random.default_rng(0).normal(size=(6, 2, 2)).astype("f4")
+    x[2:4] = 0.0  # The second micro-batch.
+    data, options = (x, x[..., :1]), {"batch_size": 2, "check": False}
+    spread = HessianOperator(model, "mse", *data, strategy=strategy, **options)
+    alone = HessianOperator(model, "mse", *data, **options)
+    at = np.zeros(alone.parameters, int)
+    np.testing.assert_allclose(spread.loss_at(at), alone.loss_at(at), rtol=1e-6)
+    unit = np.eye(alone.parameters)
+    np.testing.assert_allclose(spread @ unit, alone @ unit, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.zoo

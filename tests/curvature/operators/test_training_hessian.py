@@ -91,3 +91,11 @@ def test_without_random_layers_both_modes_are_the_same(float64):
     one, other = (of(plain, "mse", X, Y, check=False) for of in (HessianOperator, TrainingHessian))
     eye = np.eye(one.parameters)
     np.testing.assert_allclose(one @ eye, other @ eye, atol=1e-13)
+
+
+def test_in_float64_it_is_so_for_batches_of_other_sizes():
+    plain = keras.Sequential([keras.Input((3,), dtype="float32"), layers.Dense(1)])
+    hessian = TrainingHessian(plain, "mse", X.astype("f4"), Y.astype("f4"), check=False)
+    assert hessian.relative_rounding > 1e-9
+    ragged = hessian.in_float64().with_data(X[:5].astype("f4"), Y[:5].astype("f4"))
+    assert ragged.relative_rounding < 1e-14

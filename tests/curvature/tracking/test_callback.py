@@ -3,6 +3,7 @@
 import csv
 import logging
 import random
+import shutil
 
 import keras
 import numpy as np
@@ -191,6 +192,35 @@ def test_a_resumed_run_records_what_the_uninterrupted_one_does(tmp_path):
             {**b.scalars(), "seconds": 0}, rel=0, abs=0, nan_ok=True
         )
         np.testing.assert_array_equal(a.extremes.ritz_values, b.extremes.ritz_values)
+
+
+def test_a_run_goes_on_from_the_last_save_and_from_the_one_before(tmp_path):
+    whole = HessianCallback(X, Y)
+    fit(small(), [whole], epochs=6, shuffle=False)
+
+    path, model, weights = tmp_path / "spectrum.npz", small(), {}
+    seldom = HessianCallback(X, Y, spectrum_path=path, save_always=False)
+
+    def save(epoch, logs):
+        if epoch + 1 in (2, 4):
+            seldom.save()
+            weights[epoch + 1] = model.get_weights()
+        if epoch == 4:
+            # What a kill leaves; the end of training would write all.
+            shutil.copy(path, tmp_path / "killed.npz")
+
+    saver = keras.callbacks.LambdaCallback(on_epoch_end=save)
+    fit(model, [seldom, saver], epochs=5, shuffle=False)
+    assert [m.epoch for m in load_measurements(tmp_path / "killed.npz")] == [0, 1, 2, 3, 4]
+    assert [m.epoch for m in load_measurements(path)] == [0, 1, 2, 3, 4, 5]
+    for epoch, at in weights.items():
+        model = small()
+        model.set_weights(at)
+        shutil.copy(tmp_path / "killed.npz", path)
+        resumed = HessianCallback(X, Y, spectrum_path=path)
+        fit(model, [resumed], epochs=6, shuffle=False, initial_epoch=epoch)
+        for a, b in zip(resumed.measurements, whole.measurements, strict=True):
+            np.testing.assert_array_equal(a.extremes.eigenvalues, b.extremes.eigenvalues)
 
 
 def test_epochs_between_measurements_are_not_numbers():

@@ -395,6 +395,15 @@ def test_what_training_does_not_allow_is_told_before_it_begins():
         fit(build(keras.optimizers.Lion()), [SharpnessCallback(X, Y)])
 
 
+def test_a_file_of_another_number_of_eigenvalues_is_refused_before_training(trained, tmp_path):
+    path = tmp_path / "sharpness.npz"
+    save_steps(path, trained[0].measurements[:1])
+    model = build()
+    model.optimizer.iterations.assign(6)
+    with pytest.raises(ValueError, match=rf"{K} largest .* give track={K}.* track={K + 1}"):
+        fit(model, [SharpnessCallback(X, Y, K + 1, path=path)], epochs=3, initial_epoch=2)
+
+
 def test_the_setting_of_train_py_is_off_unless_asked_for():
     assert Config().hessian_track == 0
     values = Config().to_dict()

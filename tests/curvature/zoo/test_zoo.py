@@ -39,12 +39,17 @@ FLOAT32_TOLERANCE = 1e-5
 WRONG = 3e-3
 
 
-def params(names):
-    return [pytest.param(SUBJECTS[n], id=n, marks=marks(SUBJECTS[n])) for n in names]
+# Seconds a test; `test_it_is_right_or_refused` has them in its sample.
+SLOW = ("models/transformer encoder", "layers/LSTM, states")
 
 
-def marks(subject):
-    sample = [] if in_sample(subject) else [pytest.mark.zoo]
+def params(names, left_out=()):
+    return [pytest.param(SUBJECTS[n], id=n, marks=marks(SUBJECTS[n], left_out)) for n in names]
+
+
+def marks(subject, left_out):
+    sampled = in_sample(subject) and subject.id not in left_out
+    sample = [] if sampled else [pytest.mark.zoo]
     missing = subject.kind == "layers" and layers.is_missing(subject.name)
     return [*sample, pytest.mark.skipif(missing, reason="not in this version of Keras")]
 
@@ -81,7 +86,7 @@ def outcome_of_refused(case, subject):
     return unchecked(case, true, subject.dtype)
 
 
-@pytest.mark.parametrize("subject", params(SUBJECTS))
+@pytest.mark.parametrize("subject", params(SUBJECTS, SLOW))
 def test_the_check_refuses_it_if_and_only_if_it_is_wrong(subject):
     refusal = REFUSED.get(subject.id)
     with precision(subject.dtype):
@@ -93,7 +98,7 @@ def test_the_check_refuses_it_if_and_only_if_it_is_wrong(subject):
         assert subject.id in CONSTANT or "gradient" not in outcome.warned, outcome.warned
 
 
-@pytest.mark.parametrize("subject", params(TYPICAL))
+@pytest.mark.parametrize("subject", params(TYPICAL, SLOW))
 def test_in_float32_it_agrees_with_float64(subject):
     with precision("float64"):
         double = build(subject)

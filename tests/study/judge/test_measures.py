@@ -128,7 +128,10 @@ def test_speed_is_the_epochs_to_the_higher_of_both_final_losses(sgd, rmsprop, ra
 
 def test_a_run_that_diverged_never_gets_there():
     one = made_record(train_loss_dropout=[3, 2, 1])
-    ratio = lambda *runs: measures.epochs_ratio(runs, True, set="train")  # noqa: E731
+
+    def ratio(*runs):
+        return measures.epochs_ratio(runs, True, set="train")
+
     assert ratio(diverged(one), one) == INF
     assert ratio(one, diverged(one)) == 0.0
     assert math.isnan(ratio(diverged(one), diverged(one)))

@@ -12,6 +12,8 @@ from stock_rnn.study.records import Study
 from stock_rnn.study.report import figures, tables
 from stock_rnn.study.report.style import new_figure, use_log_axis
 
+pytestmark = pytest.mark.pictures
+
 
 def test_a_record_alone_can_be_drawn(grid, saddle_record):
     for record in (grid[-1], saddle_record):

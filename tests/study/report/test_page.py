@@ -9,6 +9,8 @@ import pytest
 from stock_rnn.study.report.questions import QUESTIONS
 from tests.browser import WIDTHS, look_at
 
+pytestmark = pytest.mark.pictures
+
 
 class Page(html.parser.HTMLParser):
     """The ids of a page, the targets of its links, and what it loads from elsewhere."""

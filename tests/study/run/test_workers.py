@@ -1,6 +1,7 @@
 """Where tasks are run: a Dask cluster gives the records of local processes."""
 
 import collections
+import gc
 import json
 import os
 import pickle
@@ -39,6 +40,17 @@ def test_no_scheduler_is_one_line(monkeypatch):
         workers.dask_cluster("tcp://127.0.0.1:9"),
     ):
         pass
+
+
+@pytest.mark.parametrize("address", ["foo", "tcp://foo", "http://foo:8786", "tcp://foo:bar"])
+def test_an_address_that_cannot_be_read_is_one_line_and_no_traceback(address, capfd):
+    with (
+        pytest.raises(UserError, match="--scheduler must be an address such as tcp://HOST:8786"),
+        workers.dask_cluster(address),
+    ):
+        pass
+    gc.collect()
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_task_can_be_sent_to_a_worker():

@@ -16,6 +16,8 @@ from stock_rnn.training.callbacks.gradients import EXAMPLES
 from stock_rnn.training.fit import compiled, fit_epochs
 from stock_rnn.training.train import train
 
+pytestmark = pytest.mark.pictures
+
 PRICES = np.exp(np.random.default_rng(0).normal(scale=0.05, size=60).cumsum())
 
 

@@ -2,16 +2,13 @@
 
 import dataclasses
 import json
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
+import threading
 import urllib.request
 
 import numpy as np
 import pandas as pd
 import pytest
+from tensorboard import program
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util import tensor_util
 
@@ -77,58 +74,47 @@ def test_pictures_of_predictions(events):
     assert png.startswith(b"\x89PNG")
 
 
-@pytest.mark.zoo
-def test_a_tensorboard_server_shows_the_run(small_run):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(small_run.logs_dir)]
-    server = subprocess.Popen(
-        [*command, "--host", "127.0.0.1", "--port", str(port), "--load_fast", "false"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+@pytest.fixture(scope="module")
+def url(small_run):
+    """A TensorBoard server in this process that has read the event files, once."""
+    server = program.TensorBoard()
+    words = ["--logdir", small_run.logs_dir, "--host", "127.0.0.1", "--port", 0]
+    words += ["--load_fast", "false", "--reload_interval", 0]
+    server.configure(argv=["tensorboard", *map(str, words)])
+    before = set(threading.enumerate())
+    address = server.launch()
+    # The one that reads ends; the one that answers does not.
+    for reader in set(threading.enumerate()) - before:
+        if reader.name == "Reloader":
+            reader.join(timeout=60)
+    return address
 
+
+def test_a_tensorboard_server_shows_the_run(url):
     def ask(path):
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/data/{path}", timeout=60) as answer:
+        with urllib.request.urlopen(f"{url}data/{path}", timeout=60) as answer:
             return json.loads(answer.read())
 
-    try:
-        # Only against hanging, as are the timeouts: a busy machine starts slowly.
-        deadline = time.monotonic() + 600
-        while True:
-            try:
-                tags = ask("plugin/scalars/tags")
-                if {"small/train", "small/test", "small/hessian"} <= set(tags):
-                    break
-            except (urllib.error.URLError, ConnectionError):
-                pass
-            assert time.monotonic() < deadline, "the server did not come up"
-            time.sleep(0.2)
-        assert set(tags["small/train"]) == {"epoch_loss", "epoch_learning_rate", "epoch_skill"}
-        assert "epoch_loss" in tags["small/test"]
-        assert "lstm_1/cell/kernel/histogram" in ask("plugin/histograms/tags")["small/train"]
-        assert "last_lstm_output" in ask("plugin/histograms/tags")["small/test"]
-        assert "predicted_and_actual" in ask("plugin/images/tags")["small/test"]
-        assert ask("plugin/graphs/info")["small/train"]
-        assert {f"hessian/{name}" for name in SCALARS} - set(tags["small/hessian"]) == {
-            "hessian/critical_point"
-        }
-        assert "hessian/eigenvalues" in ask("plugin/histograms/tags")["small/hessian"]
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{port}/data/plugin/hparams/experiment",
-            data=b'{"experimentName": ""}',
-            headers={"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            experiment = json.loads(answer.read())
-        shown = [info["name"] for info in experiment["hparamInfos"]]
-        # The page opens on the first five.
-        assert {*shown[:5]} == {
-            *("optimizer", "num_layers", "lstm_size", "init_learning_rate", "seed")
-        }
-        assert len(shown) == len(set(shown)) == len(dataclasses.fields(Config))
-        assert experiment["metricInfos"][0]["displayName"] == "test skill"
-    finally:
-        server.terminate()
-        server.wait(timeout=60)
+    tags = ask("plugin/scalars/tags")
+    assert set(tags["small/train"]) == {"epoch_loss", "epoch_learning_rate", "epoch_skill"}
+    assert "epoch_loss" in tags["small/test"]
+    assert "lstm_1/cell/kernel/histogram" in ask("plugin/histograms/tags")["small/train"]
+    assert "last_lstm_output" in ask("plugin/histograms/tags")["small/test"]
+    assert "predicted_and_actual" in ask("plugin/images/tags")["small/test"]
+    assert ask("plugin/graphs/info")["small/train"]
+    assert {f"hessian/{name}" for name in SCALARS} - set(tags["small/hessian"]) == {
+        "hessian/critical_point"
+    }
+    assert "hessian/eigenvalues" in ask("plugin/histograms/tags")["small/hessian"]
+    request = urllib.request.Request(
+        f"{url}data/plugin/hparams/experiment",
+        data=b'{"experimentName": ""}',
+        headers={"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        experiment = json.loads(answer.read())
+    shown = [info["name"] for info in experiment["hparamInfos"]]
+    # The page opens on the first five.
+    assert {*shown[:5]} == {*("optimizer", "num_layers", "lstm_size", "init_learning_rate", "seed")}
+    assert len(shown) == len(set(shown)) == len(dataclasses.fields(Config))
+    assert experiment["metricInfos"][0]["displayName"] == "test skill"

@@ -1,12 +1,34 @@
-"""A stand-in for `Figure.savefig`: a blank picture of the figure's size, at once."""
+"""A blank picture in the place of a rendered one."""
 
+import contextlib
 import struct
 import zlib
 from pathlib import Path
 
+import pytest
+from matplotlib.figure import Figure
 
-def savefig(figure, target, *, format=None, dpi=None, **kwargs):
-    """Write a blank picture where `Figure.savefig` would write the figure.
+_savefig = Figure.savefig
+
+
+@contextlib.contextmanager
+def blank_pictures():
+    """Write blank pictures meanwhile."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", write_blank)
+        yield
+
+
+@contextlib.contextmanager
+def rendered_pictures():
+    """Render pictures meanwhile, wherever this is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", _savefig)
+        yield
+
+
+def write_blank(figure, target, *, format=None, dpi=None, **kwargs):
+    """Write a blank picture of the figure's size where `Figure.savefig` would write the figure.
 
     Args:
         figure: of Matplotlib.

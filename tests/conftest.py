@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.once import shared_folder
+
 # An example may take long where the machine is busy.
 settings.register_profile("stock_rnn", deadline=None)
 settings.load_profile("stock_rnn")
@@ -56,12 +58,9 @@ def _blank_pictures(request):
     if request.node.get_closest_marker("pictures"):
         yield
         return
-    from matplotlib.figure import Figure
+    from tests.blank import blank_pictures
 
-    from tests.blank import savefig
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Figure, "savefig", savefig)
+    with blank_pictures():
         yield
 
 
@@ -156,10 +155,11 @@ def stocks_run(stocks_config, tmp_path_factory):
     """A complete run of `stocks_config`, named "stocks". Tests that change it must copy it."""
     from stock_rnn.training.train import train
 
-    folder = tmp_path_factory.mktemp("stocks")
-    return train(
-        stocks_config, run_name="stocks", models_dir=folder / "models", logs_dir=folder / "logs"
-    )
+    with shared_folder(tmp_path_factory, "stocks") as folder:
+        return train(
+            stocks_config, run_name="stocks", models_dir=folder / "models",
+            logs_dir=folder / "logs", resume=True,
+        )  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -185,7 +185,8 @@ def small_run(small_config, tmp_path_factory):
     """A complete run of `small_config`. Tests that change it must copy it."""
     from stock_rnn.training.train import train
 
-    folder = tmp_path_factory.mktemp("runs")
-    return train(
-        small_config, run_name="small", models_dir=folder / "models", logs_dir=folder / "logs"
-    )
+    with shared_folder(tmp_path_factory, "small") as folder:
+        return train(
+            small_config, run_name="small", models_dir=folder / "models",
+            logs_dir=folder / "logs", resume=True,
+        )  # fmt: skip

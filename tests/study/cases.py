@@ -2,15 +2,14 @@
 
 import dataclasses
 import math
-import os
 
-import filelock
 import numpy as np
 
 from stock_rnn.config import Config
 from stock_rnn.prices import load_prices
 from stock_rnn.study.plan import PROTOCOLS, SEEDS, Scope, Task, plan
 from stock_rnn.study.records import Record, Study
+from tests.once import shared_folder
 
 INF, NAN = math.inf, math.nan
 
@@ -57,11 +56,7 @@ def small_folder(tmp_path_factory):
     from stock_rnn.study.run.sweep import sweep
     from stock_rnn.study.run.workers import local_processes
 
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent  # Shared by all of pytest-xdist's workers.
-    folder /= "small_runs"
-    with filelock.FileLock(f"{folder}.lock"), local_processes(1) as submit:
+    with shared_folder(tmp_path_factory, "small_runs") as folder, local_processes(1) as submit:
         sweep(SMALL_TASKS, small_prices(), folder, submit)
     return folder
 

@@ -8,6 +8,8 @@ from stock_rnn.study import records
 from stock_rnn.study.folder import Folder, read_study, write_study
 from stock_rnn.study.plan import NETWORKS
 from stock_rnn.study.report.results import write_results
+from tests.blank import rendered_pictures
+from tests.once import shared_folder
 
 
 @pytest.fixture(scope="session")
@@ -73,4 +75,7 @@ def draw():
 @pytest.fixture(scope="session")
 def drawn(grid, saddle_record, draw, tmp_path_factory):
     """The results of the grid and of a start at a saddle. Tests that change it must copy it."""
-    return draw(tmp_path_factory.mktemp("drawn"), [*grid, saddle_record])
+    with shared_folder(tmp_path_factory, "drawn") as path, rendered_pictures():
+        if Folder(path).page.exists():
+            return Folder(path)
+        return draw(path, [*grid, saddle_record])

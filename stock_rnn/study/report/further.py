@@ -72,6 +72,10 @@ def write(folder: Folder, findings: Findings) -> Part:
 
 
 def runs_of(folder: Folder, part: Part) -> list[Record]:
-    """The records behind a part's tables and verdicts, by key."""
+    """The records behind a part's tables and verdicts, by key.
+
+    Of a part that keeps runs of another kind in its own folder, those that are the study's.
+    """
     keys = {key for of in part.evidence.values() for key in of}
-    return [records.load(folder.runs / f"{key}.json") for key in sorted(keys)]
+    paths = [folder.runs / f"{key}.json" for key in sorted(keys)]
+    return [records.load(path) for path in paths if path.exists()]

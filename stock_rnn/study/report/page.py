@@ -68,11 +68,11 @@ def render_page(
     templates.filters["cell"] = _cell
     every = sorted(record.key for record in found)
     return templates.get_template("page.html").render(
-        versions=found[0].versions,
+        versions=found[0].versions if found else {},
         runs={record.key: record for record in sorted(found, key=lambda r: r.key)},
         grid=_grid(grid) if grid else None,
         parts=[_part(part) for part in parts],
-        makespan=_table("makespan", "tables/makespan.csv", makespan, every),
+        makespan=_table("makespan", "tables/makespan.csv", makespan, every) if found else None,
         region=format_region,
     )
 

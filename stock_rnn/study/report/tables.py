@@ -44,6 +44,8 @@ def all_tables(study: Study) -> dict[str, pd.DataFrame]:
 def runs_table(found: Iterable[Record]) -> pd.DataFrame:
     """A row for each run: settings, final values, command. The order is that of the settings."""
     rows = pd.DataFrame([_run_row(record) for record in found])
+    if rows.empty:
+        return rows
     order = ["protocol", "start", "num_layers", "lstm_size", "optimizer", "init_learning_rate"]
     return rows.sort_values([*order, "seed", "run"], ignore_index=True)
 

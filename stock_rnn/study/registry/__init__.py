@@ -50,8 +50,8 @@ def name() -> dict[str, Any]:
     """
     return {
         "version": VERSION,
-        "rules": hash_of(load(VERSION)),
-        "parts": {part: hash_of(load(part)) for part in PARTS},
+        "rules": _hash_of_rules(VERSION),
+        "parts": {part: _hash_of_rules(part) for part in PARTS},
         "statistics": _hash_of_code(),
     }
 
@@ -69,13 +69,19 @@ def is_younger(claim: dict[str, Any], named: Mapping[str, Any]) -> bool:
 
 def _has(version: int | str, rules: str | None, claim: dict[str, Any]) -> bool:
     """Whether a registry that a run names is known here, unchanged, and has a claim's rule."""
-    if f"{version}.json" not in _files() or hash_of(load(version)) != rules:
+    if f"{version}.json" not in _files() or _hash_of_rules(version) != rules:
         return False
     return claim in load(version)["claims"]
 
 
-def _files() -> set[str]:
-    return {file.name for file in importlib.resources.files(__name__).iterdir()}
+@functools.cache
+def _files() -> frozenset[str]:
+    return frozenset(file.name for file in importlib.resources.files(__name__).iterdir())
+
+
+@functools.cache
+def _hash_of_rules(version: int | str) -> str:
+    return hash_of(load(version))
 
 
 def hash_of(content: Any) -> str:

@@ -39,11 +39,13 @@ _BATCHES = {plan.MINI: f"mini-batches of {plan.BATCH}", plan.FULL: "full batches
 def escape_figure(found: Found) -> Figure:
     """Steps to the escape against 1/(ε|λ_min|): a panel for each kind of batches and of rate.
 
-    Lines are theory, dots are runs, open triangles runs that did not escape, at their last step.
-    Where the tuned rate is the report's, its runs are in both rows.
+    Lines are theory, dots are runs, open triangles runs that did not escape, at their last step;
+    crosses runs whose loss had fallen before, another way. Where the tuned rate is the report's,
+    its runs are in both rows. Kinds of batches without a run have no panels.
     """
-    figure, panels = new_figure(10, 8.2, 2, 2)
-    kinds = [(batches, tuned) for tuned in (False, True) for batches in _BATCHES]
+    batches_run = [name for name in _BATCHES if any(r.run.batches == name for r in found.records)]
+    figure, panels = new_figure(5 * len(batches_run), 8.6, 2, len(batches_run))
+    kinds = [(batches, tuned) for tuned in (False, True) for batches in batches_run]
     for axes, (batches, tuned) in zip(panels, kinds, strict=True):
         _escape_panel(axes, found, batches, tuned)
         rate = "each optimizer's tuned rate" if tuned else f"the report's rate, {plan.REPORT_RATE}"
@@ -83,14 +85,16 @@ def _escape_panel(axes: Axes, found: Found, batches: str, tuned: bool) -> None:
         color=palette.GREY, ha="right", va="bottom",
     )  # fmt: skip
     axes.set(xscale="log", yscale="log", ylim=(0.7, 2e5))
-    axes.set(xlabel="1 / (rate · |λ_min|)", ylabel="steps to 100 times the distance")
+    axes.set(xlabel=r"1 / (rate · $|\lambda_{\min}|$)", ylabel="steps to 100 times the distance")
 
 
 def _dots(axes: Axes, runs: list[EscapeRecord], rate: float, color: str) -> None:
     """The runs of one scale; side by side, a little apart, where they would lie on each other."""
     for record in runs:
         x = 1.0 / (rate * abs(record.eigenvalue))
-        if math.isfinite(record.escaped):
+        if record.left_another_way:
+            axes.plot(x, record.steps, "x", color=color, ms=6)
+        elif math.isfinite(record.escaped):
             axes.plot(x, record.escaped, "o", color=color, ms=3.5, mew=0, alpha=0.7)
         else:
             axes.plot(x, record.steps, "^", color=color, ms=6, mfc="none")
@@ -143,4 +147,4 @@ def _staib_panel(axes: Axes, found: Found, name: str) -> None:
     axes.set_title(words, fontsize=10)
     names = [STYLES[optimizer][0].replace(" of ", "\nof ") for optimizer in problem.OPTIMIZERS]
     axes.set_xticks(range(len(names)), names, fontsize=8)
-    axes.set(yscale="log", ylabel="steps until |x₂| > 0.25", ylim=(1, 2e5))
+    axes.set(yscale="log", ylabel="steps until |x₂| > 0.25", ylim=(0.6, 2e5))

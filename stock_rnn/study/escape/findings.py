@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
+import statistics
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +16,13 @@ from stock_rnn.study.escape.run import NAME, Paths, load_rows
 from stock_rnn.study.folder import Folder
 from stock_rnn.study.judge.claims import claims_of
 from stock_rnn.study.judge.variants import Variant
-from stock_rnn.study.judge.verdicts import Verdict, judge_samples
+from stock_rnn.study.judge.verdicts import (
+    NOT_REPRODUCED,
+    REPRODUCED,
+    UNDECIDED,
+    Verdict,
+    judge_samples,
+)
 from stock_rnn.study.parts import Findings
 
 _log = logging.getLogger("stock_rnn.study.escape")
@@ -69,7 +77,7 @@ def findings(folder: Folder) -> Findings | None:
     return Findings(
         name=NAME,
         title="Escapes from a saddle",
-        words=_words(verdicts),
+        words=_words(found, verdicts),
         verdicts=verdicts,
         tables=shown,
         figures=pictures,
@@ -81,7 +89,8 @@ CAPTIONS = {
     "escapes": "Steps from 0.001 beside the saddle of the frozen bias to 100 times that distance "
     "along v_min, against 1/(rate · |λ_min|); labels and bias are multiplied by 0.1 to 1,000. "
     "Dropout is off. Lines: theory; dots: runs; open triangles: runs that had not escaped at their "
-    "last step. Saddle-free Newton has no rate and is drawn at 0.001.",
+    "last step; crosses: runs that left another way, their loss a fifth of the saddle's. "
+    "Saddle-free Newton has no rate and is drawn at 0.001.",
     "tuned": "Steps until the loss stays below a tenth of the saddle's, full batches, at the "
     "report's scale, by rate; the fewest decide the tuned rate.",
     "staib": "Staib et al.'s problem: median steps of 20 starts, a dot a seed. A tuned rate has "
@@ -117,23 +126,33 @@ def _load(paths: Paths) -> Files:
     return Files(found=found, tuning=tuning, sharpness=rows, sharpness_keys=keys)
 
 
-def _words(verdicts: Sequence[Verdict]) -> list[str]:
+def _words(found: Found, verdicts: Sequence[Verdict]) -> list[str]:
     """What was done, and what came out for the report and against it."""
-    done = (
+    words = [
         f"The head's bias is frozen at {plan.FROZEN_BIAS}, and the network is placed at the saddle "
         "that lies there: the prediction is the bias, and the loss is the report's plateau, about "
-        "0.01. The negative eigenvalue has a closed form, so that the steps to an escape can be "
-        "predicted. In the report's network the bias is free, and no training that it describes "
-        "passes this saddle."
-    )
-    words = [done]
-    for verdict, title in (
-        ("reproduced", "Here the report is right"),
-        ("not reproduced", "Here it is not"),
-        ("undecided", "Undecided"),
+        "0.01. Its negative eigenvalue has a closed form, so that the steps to an escape can be "
+        "predicted. In the report's network the bias is free, and it slides down from there."
+    ]
+    steps = {name: _median_steps(found, name) for name in ("sgd", "rmsprop", "rmsprop-tf1")}
+    if all(map(math.isfinite, steps.values())):
+        words.append(
+            f"At the report's rate SGD needs {steps['sgd']:,.0f} steps for 100 times its distance, "
+            f"RMSProp {steps['rmsprop']:,.0f}, TensorFlow 1's RMSProp {steps['rmsprop-tf1']:,.0f}. "
+            f"The report trains for {plan.REPORT_STEPS}."
+        )
+    for verdict, what in (
+        (REPRODUCED, "hold"),
+        (NOT_REPRODUCED, "do not hold"),
+        (UNDECIDED, "are undecided"),
     ):
-        of = [v for v in verdicts if v.verdict == verdict]
-        if of:
-            each = "; ".join(v.claim.statistic for v in of)
-            words.append(f"{title} ({len(of)} of {len(verdicts)} claims): {each}.")
+        ids = [v.claim.id for v in verdicts if v.verdict == verdict]
+        if ids:
+            words.append(f"{len(ids)} of {len(verdicts)} claims {what}: {', '.join(ids)}.")
     return words
+
+
+def _median_steps(found: Found, optimizer: str) -> float:
+    """Of mini-batches, the report's rate and scale 1; NaN without runs."""
+    runs = found.runs(optimizer, batches=plan.MINI, scale=1.0, tuned=False)
+    return statistics.median(r.escaped for r in runs.values()) if runs else math.nan

@@ -152,7 +152,7 @@ def _over_scales(
     for seed in seeds:
         of_seed = {which: by_seed[seed] for which, by_seed in runs.items()}
         values[seed] = extreme([value(of_seed, scale) for scale in scales])
-    keys = dict.fromkeys(r.key for by_seed in runs.values() for r in by_seed.values())
+    keys = dict.fromkeys(by_seed[seed].key for by_seed in runs.values() for seed in seeds)
     return values, tuple(keys)
 
 

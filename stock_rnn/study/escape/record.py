@@ -50,6 +50,15 @@ class EscapeRecord:
     seconds: float
 
     @property
+    def left_another_way(self) -> bool:
+        """Whether the loss had fallen to a fifth of the saddle's before an escape along v_min.
+
+        Optimizers that divide by the gradient's size turn the rounding of float32 into whole
+        steps: all units leave together, and none goes far.
+        """
+        return self.loss < 0.2
+
+    @property
     def pace(self) -> float:
         """ε|λ_min|."""
         return self.run.rate * abs(self.eigenvalue)

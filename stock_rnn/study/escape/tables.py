@@ -51,6 +51,8 @@ def _escape_row(runs: Sequence[EscapeRecord]) -> dict[str, Any]:
         "most_steps": float(steps.max()),
         "limit": run.limit,
         "escaped": int(np.isfinite(steps).sum()),
+        "left_another_way": sum(r.left_another_way for r in runs),
+        "last_loss": float(np.median([r.loss for r in runs])),
         "diverged": sum(r.diverged for r in runs),
         "seeds": len(runs),
         "runs": " ".join(r.key for r in runs),

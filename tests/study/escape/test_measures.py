@@ -1,5 +1,6 @@
 """The claims' statistics on made records, and the registry."""
 
+import dataclasses
 import math
 
 import pytest
@@ -124,3 +125,9 @@ def test_a_record_is_read_as_it_was_written(tmp_path):
     for record in (made("sgd", 12.0), made("sgd", math.inf)):
         save(tmp_path, record)
         assert load(tmp_path / f"{record.key}.json") == record
+
+
+def test_a_run_with_a_low_loss_has_left_another_way():
+    still = made("adam", math.inf)
+    assert not still.left_another_way
+    assert dataclasses.replace(still, loss=0.1).left_another_way

@@ -31,6 +31,9 @@ from stock_rnn.study.tuned.style import STYLES
 # about a hundred.
 _HIGHEST = 300.0
 
+# The factors that the profiles' panels end at; those of failed runs would leave no space.
+_WIDEST = {"test loss after the last epoch": 5.0, "epochs to the target": 100.0}
+
 
 def all_figures(results: Results) -> dict[str, Figure]:
     """Name -> figure; those without records are left out."""
@@ -89,6 +92,8 @@ def _rates_of(axes: Axes, results: Results, network: tuple[int, int]) -> None:
     axes.set(
         xscale="log",
         yscale="log",
+        # The same for every panel, whatever is finished.
+        xlim=(6e-6, 17.0),
         ylim=(0.6 * level, 1.15 * _HIGHEST * level),
         xlabel="initial learning rate",
         ylabel="validation loss (MSE)",
@@ -136,7 +141,7 @@ def _profiles_of(panels: list[Axes], results: Results, procedure: Procedure) -> 
             np.array([[cost(of[seed]) for of in runs.values()] for seed in seeds])
         )
         finite = ratios[np.isfinite(ratios)]
-        right = min(100.0, max(2.0, 1.3 * float(finite.max(initial=1.0))))
+        right = min(_WIDEST[what], max(2.0, 1.3 * float(finite.max(initial=1.0))))
         for name, column in zip(runs, ratios.T, strict=True):
             tau, share = profile(column)
             color, line, _ = STYLES[name]
@@ -296,7 +301,9 @@ def _legend_below(figure: Figure, panel: Axes) -> None:
 
 def _plain_ticks(axes: Axes, right: float) -> None:
     """Ticks up to the right end as plain numbers, and no others between them."""
-    numbers = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 1.2, 1.5, 2, 3, 5, 10, 20, 50, 100)
-    ticks = [t for t in numbers if axes.get_xlim()[0] <= t <= right]
+    left = axes.get_xlim()[0]
+    steps = (1.0, 2.0, 5.0) if right > 10.0 * left else (1.0, 1.2, 1.5, 2.0, 3.0, 4.0, 5.0)
+    numbers = [step * 10.0**exponent for exponent in range(-4, 4) for step in steps]
+    ticks = [t for t in numbers if left <= t <= right]
     axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
     axes.minorticks_off()

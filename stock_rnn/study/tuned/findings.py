@@ -42,7 +42,8 @@ _CAPTIONS = {
     "quarters of the epochs.",
     "profiles": "Performance profiles (Dolan and Moré 2002): the share of seeds on which an "
     "optimizer is within a factor of the best one, at its chosen rate above and at the report's "
-    "below. Higher is better; the height at 1 is how often it is the best.",
+    "below. Higher is better; the height at 1 is how often it is the best. Larger factors than the "
+    "right end's are not drawn.",
     "by_epoch_and_second": "Validation loss with dropout off against epochs and against the "
     "processor's seconds, at the chosen rates above and at the report's below.",
     "verdicts": "Every claim at the chosen rates and at the report's, dropout off; deciding "

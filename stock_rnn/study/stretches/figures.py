@@ -62,7 +62,7 @@ def forest(judged: Judged) -> Figure:
     axes.set_xlabel(_broken(claim.statistic), fontsize=9)
     axes.legend(
         handles=[
-            Patch(color=_REGION, alpha=0.3, label=f"the claim: {format_region(claim)}"),
+            Patch(color=_REGION, alpha=0.3, label=_holds(judged)),
             Line2D([], [], color=palette.BLACK, lw=3.4, label="95 %"),
             Line2D([], [], color=palette.BLACK, lw=1.2, label="as decided"),
         ],
@@ -73,16 +73,14 @@ def forest(judged: Judged) -> Figure:
         frameon=False,
         borderaxespad=0.2,
     )
-    palette.add_title(figure, _title(judged), size=10)
+    palette.add_title(figure, f"{claim.id}: {verdict.verdict}, about stretches", size=10)
     return figure
 
 
-def _title(judged: Judged) -> str:
-    verdict = judged.verdict
-    return (
-        f"{verdict.claim.id}: {verdict.verdict}, about stretches. Alone, it holds on "
-        f"{sum(of.holds for of in judged.effects)} of {len(judged.effects)}"
-    )
+def _holds(judged: Judged) -> str:
+    """The claim's region, and on how many stretches the claim holds by itself."""
+    held = sum(of.holds for of in judged.effects)
+    return f"the claim: {format_region(judged.verdict.claim)} ({held} of {len(judged.effects)})"
 
 
 def _broken(text: str, width: int = 60) -> str:

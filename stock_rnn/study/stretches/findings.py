@@ -36,7 +36,8 @@ def findings(folder: Folder) -> Findings | None:
     captions = {
         f"forest_{one.verdict.claim.id}": f"{one.verdict.claim.statistic}. A line a stretch with "
         "Student's 95 % interval over its seeds; at the foot the mean over stretches, thick at "
-        "95 %, thin as it decided. Shaded: the claim's region. Dropout is on."
+        "95 %, thin as it decided. Shaded: the claim's region, and on how many stretches the claim "
+        "holds alone. Dropout is on."
         for one in judged
         if one.effects
     }
@@ -78,7 +79,8 @@ def _finished(folder: Path, keys: Sequence[str]) -> list[records.Record]:
 
 def _words(judged: Sequence[Judged], every: Sequence[Ran]) -> list[str]:
     """What was done and what came out, a paragraph each."""
-    seeds = max(len({record.config.seed for record in of.records}) for of in every)
+    counts = sorted({len({record.config.seed for record in of.records}) for of in every})
+    seeds = " to ".join(dict.fromkeys(str(count) for count in (counts[0], counts[-1])))
     symbols = Counter(of.data["symbol"] for of in every if not of.own)
     bundled = " and ".join(f"{count} of {symbol}" for symbol, count in symbols.items())
     own = next((of.name for of in every if of.own), None)
@@ -86,7 +88,7 @@ def _words(judged: Sequence[Judged], every: Sequence[Ran]) -> list[str]:
         f"The claims on other times: {len(every)} stretches of prices, {bundled or 'none bundled'}"
         f"{f', and {own}' if own else ''}. A bundled stretch is five calendar years, and one "
         f"starts each year. Every network is trained on each, with {seeds} "
-        f"seed{'s' if seeds > 1 else ''}."
+        f"seed{'s' if counts[-1] > 1 else ''}."
     )
     treated = (
         "Stretches that start a year apart share four years, and the two indices move together, "

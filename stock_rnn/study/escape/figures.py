@@ -56,8 +56,9 @@ def escape_figure(found: Found) -> Figure:
         Line2D(
             [], [], color=palette.GREY, marker="^", ls="", mfc="none", label="no escape by then"
         ),
+        Line2D([], [], color=palette.GREY, marker="x", ls="", label="left another way before"),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize=9)
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=9)
     return figure
 
 

@@ -81,11 +81,11 @@ def run(
         _write_study(data, prices, paths, tuned, wanted, list(measured))
         with local_processes(1, _solve_problem) as start:
             start(paths.staib).result()
-        _in_process(wanted, data, prices, paths)
         missing = {k: v for k, v in measured.items() if not _of_key(paths, k).exists()}
         with local_processes(1, _measure) as start:
             for key, (optimizer, seed) in missing.items():
                 start(optimizer, seed, data, prices, _of_key(paths, key)).result()
+        _in_process(wanted, data, prices, paths)
     except BrokenProcessPool as error:
         raise UserError(
             "the process of the runs at the saddle was killed, perhaps because memory ran out; "
@@ -138,8 +138,10 @@ def _in_process(wanted: Sequence[Run], data: dict[str, Any], prices: Prices, pat
     missing = [r for r in wanted if not _of_run(paths, r, prices.sha256, here).exists()]
     _log.info("%d runs from the saddle: %d to make", len(wanted), len(missing))
 
-    def group(of: Run) -> tuple[bool, int]:
-        return of.batches == plan.FULL, plan.OPTIMIZERS.index(of.optimizer)
+    def group(of: Run) -> tuple[bool, bool, int]:
+        # Noise takes as long as all the rest.
+        noisy = of.optimizer == "perturbed"
+        return noisy, of.batches == plan.FULL, plan.OPTIMIZERS.index(of.optimizer)
 
     with local_processes(1, _make) as start:
         for _, some in itertools.groupby(sorted(missing, key=group), key=group):

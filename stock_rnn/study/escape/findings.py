@@ -89,7 +89,7 @@ CAPTIONS = {
     "escapes": "Steps from 0.001 beside the saddle of the frozen bias to 100 times that distance "
     "along v_min, against 1/(rate · |λ_min|); labels and bias are multiplied by 0.1 to 1,000. "
     "Dropout is off. Lines: theory; dots: runs; open triangles: runs that had not escaped at their "
-    "last step; crosses: runs that left another way, their loss a fifth of the saddle's. "
+    "last step; crosses: runs that left another way, their loss a twentieth of the saddle's. "
     "Saddle-free Newton has no rate and is drawn at 0.001.",
     "tuned": "Steps until the loss stays below a tenth of the saddle's, full batches, at the "
     "report's scale, by rate; the fewest decide the tuned rate.",

@@ -51,12 +51,12 @@ class EscapeRecord:
 
     @property
     def left_another_way(self) -> bool:
-        """Whether the loss had fallen to a fifth of the saddle's before an escape along v_min.
+        """Whether the loss had fallen to a twentieth of the saddle's before an escape along v_min.
 
         Optimizers that divide by the gradient's size turn the rounding of float32 into whole
         steps: all units leave together, and none goes far.
         """
-        return self.loss < 0.2
+        return self.loss < 0.05
 
     @property
     def pace(self) -> float:

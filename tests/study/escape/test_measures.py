@@ -130,4 +130,6 @@ def test_a_record_is_read_as_it_was_written(tmp_path):
 def test_a_run_with_a_low_loss_has_left_another_way():
     still = made("adam", math.inf)
     assert not still.left_another_way
-    assert dataclasses.replace(still, loss=0.1).left_another_way
+    assert dataclasses.replace(still, loss=0.04).left_another_way
+    # On a low plateau an escape along v_min lowers the loss as much.
+    assert not dataclasses.replace(still, loss=0.1).left_another_way

@@ -142,8 +142,9 @@ def stocks_config(tmp_path_factory):
     """A configuration of three stocks with an embedding, on real prices."""
     from stock_rnn.config import Config
 
-    symbols = tmp_path_factory.mktemp("symbols") / "three.csv"
-    symbols.write_text("symbol,sector\nAAPL,Technology\nJPM,Financials\nXOM,Energy\n")
+    with shared_folder(tmp_path_factory, "symbols") as folder:
+        symbols = folder / "three.csv"
+        symbols.write_text("symbol,sector\nAAPL,Technology\nJPM,Financials\nXOM,Energy\n")
     return Config(
         symbols_file=str(symbols), source="skfolio", period="1y", embed_size=2, lstm_size=3,
         max_epoch=2, hessian_samples=100, seed=3,

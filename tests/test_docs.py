@@ -43,7 +43,7 @@ def blocks(path, language="python"):
 
 
 WITH_CODE = [page for page in PAGES if blocks(page)]
-FIRST_READ = [page for page in WITH_CODE if page.name in ("README.md", "own-model.md")]
+FIRST_READ = [page for page in WITH_CODE if page.name == "README.md"]
 
 
 @pytest.mark.slow

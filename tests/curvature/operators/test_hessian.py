@@ -67,7 +67,7 @@ def test_two_linear_layers_at_the_origin_are_a_strict_saddle():
 
 
 def test_every_entry_agrees_with_central_differences_on_a_stacked_lstm():
-    cells = [layers.LSTMCell(2), layers.LSTMCell(2)]
+    cells = [layers.LSTMCell(2), layers.LSTMCell(1)]
     model = keras.Sequential([keras.Input((2, 1)), layers.RNN(cells, unroll=True), layers.Dense(1)])
     x, y = draw(N, 2, 1), draw(N, 1, seed=1)
     operator = HessianOperator(model, "mse", x, y)

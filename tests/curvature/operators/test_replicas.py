@@ -61,14 +61,14 @@ def test_rows_that_are_masked_altogether_count_nothing():
     np.testing.assert_allclose(spread @ unit, alone @ unit, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.zoo
+@pytest.mark.slow
 def test_two_devices_of_one_process_agree_with_one():
     differences, _, errors = finish(start("mirrored"))
     assert len(differences) == 5 + 1, errors
     assert max(differences) < TOLERANCE
 
 
-@pytest.mark.slow
+@pytest.mark.zoo
 def test_two_processes_agree_with_one_and_a_lost_one_is_one_line():
     ports = free_ports()
     first, second = (start("worker", k, *ports) for k in range(2))

@@ -35,13 +35,14 @@ def run(
         folder: of the study; records go among its own, the list of this part's to
             `folder.path / "tuned" / "study.json"`.
         submit: starts a task.
-        seeds: fresh seeds of the reruns.
+        seeds: fresh seeds of the reruns; `plan.SEEDS` at most are used.
 
     Raises:
         UserError: as `sweep`.
     """
     place = part_folder(folder)
     place.path.mkdir(parents=True, exist_ok=True)
+    seeds = min(seeds, plan.SEEDS)
     command, here = _command(data, seeds), records.versions()
     searched = plan.search(data)
     keys = [task.key(prices.sha256, here) for task in searched]

@@ -32,7 +32,9 @@ def _parser(program: str = "reproduce.py") -> Parser:
         default=REPORT,
         help=f"of the study: {', '.join(names())}, with commas between, or all",
     )
-    parser.add_argument("--seeds", type=int, default=20, help="runs of each kind; further parts have fewer")
+    parser.add_argument(
+        "--seeds", type=int, default=20, help="runs of each kind; further parts have fewer"
+    )
     parser.add_argument(
         "--protocols",
         default="appendix,text",

@@ -41,10 +41,20 @@ def compare(ours: Path, theirs: Path) -> list[str]:
 
 
 def _read(path: Path) -> tuple[dict[str, dict[str, Any]], Any]:
-    """Claim -> verdict on the primary variant; and the hash of the rules."""
+    """Claim -> verdict; and the hash of the rules.
+
+    Of the report's own experiments the verdicts are those on the primary variant, of a further
+    part those on each of its variants.
+    """
     with reading(path, "give the folder of a study that was drawn, or docs/study"):
         content = json.loads(path.read_text(encoding="utf-8"))
-        verdicts = {of["claim"]: of for of in content["variants"][str(PRIMARY)]}
+        if not (variants := content["variants"]):
+            raise KeyError("variants")
+        if str(PRIMARY) in variants:
+            verdicts = {of["claim"]: of for of in variants[str(PRIMARY)]}
+        else:
+            every = [(name, of) for name, found in variants.items() for of in found]
+            verdicts = {f"{of['claim']}, {name.partition(':')[0]}": of for name, of in every}
         return verdicts, content["registry"]["rules"]
 
 

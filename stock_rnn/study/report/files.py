@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from stock_rnn.files import atomic_write, write_json
 from stock_rnn.plots import write_svg_and_png
 from stock_rnn.study.folder import Folder
-from stock_rnn.study.judge.variants import PRIMARY, Variant
+from stock_rnn.study.judge.variants import Variant
 from stock_rnn.study.judge.verdicts import (
     REPRODUCED,
     UNDECIDED,
@@ -68,23 +68,28 @@ def write_verdicts(
     folder: Folder,
     about: Mapping[str, Any],
     by_variant: Mapping[Variant, Sequence[Verdict]],
+    shown: Sequence[Verdict],
     preface: str = "",
 ) -> Evidence:
-    """Write `verdicts.json`, and the primary variant's as a table in `verdicts.md`.
+    """Write `verdicts.json`, and some of the verdicts as a table in `verdicts.md`.
 
     Args:
         folder: of the study or part; it exists.
         about: "command", "registry" and what else is told of the verdicts.
-        by_variant: variant -> verdicts; `PRIMARY` is one of them.
+        by_variant: variant -> verdicts.
+        shown: those of the table.
         preface: what `verdicts.md` begins with.
 
     Returns:
-        The runs behind each claim of the primary variant.
+        The runs behind each claim of the table.
     """
     listed = {str(v): [one.to_dict() for one in of] for v, of in by_variant.items()}
     write_json(folder.verdicts, {**about, "variants": listed})
-    write_text(folder.markdown, preface + verdict_table(by_variant[PRIMARY]))
-    return {f"claim {v.claim.id}": sorted(v.runs) for v in by_variant[PRIMARY]}
+    write_text(folder.markdown, preface + verdict_table(shown))
+    behind: dict[str, set[str]] = {}
+    for verdict in shown:
+        behind.setdefault(f"claim {verdict.claim.id}", set()).update(verdict.runs)
+    return {claim: sorted(runs) for claim, runs in behind.items()}
 
 
 def answers_text(sentences: Sequence[str], answers: Sequence[tuple[Question, Answer]]) -> str:

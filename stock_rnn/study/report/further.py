@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from stock_rnn.files import write_json
 from stock_rnn.study import parts, records, registry
 from stock_rnn.study.folder import Folder
-from stock_rnn.study.judge.variants import PRIMARY
+from stock_rnn.study.judge.variants import Variant
+from stock_rnn.study.judge.verdicts import Verdict
 from stock_rnn.study.parts import Findings
 from stock_rnn.study.records import Record
 from stock_rnn.study.report import files
@@ -66,7 +67,10 @@ def write(folder: Folder, findings: Findings) -> Part:
     }
     evidence = files.write_tables(own, findings.tables)
     pictures = files.write_figures(own, findings.figures)
-    evidence |= files.write_verdicts(own, about, {PRIMARY: verdicts})
+    by_variant: dict[Variant, list[Verdict]] = {}
+    for verdict in verdicts:
+        by_variant.setdefault(verdict.variant, []).append(verdict)
+    evidence |= files.write_verdicts(own, about, by_variant, verdicts)
     write_json(own.evidence, evidence)
     return Part(findings=findings, command=command, pictures=pictures, evidence=evidence)
 

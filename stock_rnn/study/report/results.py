@@ -65,7 +65,7 @@ def _write_grid(folder: Folder, command: str, found: Sequence[Record]) -> Grid:
     answers = questions.answers(verdicts, skills)
     about = {"command": command, "data": found[0].data, "registry": registry.name()}
     preface = files.answers_text(sentences, answers)
-    evidence |= files.write_verdicts(folder, about, by_variant, preface)
+    evidence |= files.write_verdicts(folder, about, by_variant, by_variant[PRIMARY], preface)
     write_json(folder.evidence, evidence)
     return Grid(
         command=command,

@@ -58,3 +58,23 @@ def test_a_file_that_is_no_verdicts_is_named(text, tmp_path):
         theirs.write_text(text)
     with pytest.raises(UserError, match=r"verdicts\.json"):
         compare(ours, theirs)
+
+
+def test_a_part_with_procedures_of_its_own_is_compared_on_each(tmp_path):
+    for name, values in (("a.json", (1.0, 1.0)), ("b.json", (1.0, 3.0))):
+        variants = {
+            f"{procedure}: more words": [
+                {
+                    "claim": "faster",
+                    "verdict": "reproduced",
+                    "value": value,
+                    "deciding_interval": [0.5, 2.0],
+                }
+            ]
+            for procedure, value in zip(("tuned", "one-shot"), values, strict=True)
+        }
+        content = {"registry": {"rules": "a"}, "variants": variants}
+        (tmp_path / name).write_text(json.dumps(content))
+    line, count = compare(tmp_path / "a.json", tmp_path / "b.json")
+    assert line.startswith("faster, one-shot")
+    assert count.startswith("1 of 2 claims agree")
